@@ -1,0 +1,81 @@
+"""What the store knows of one blob: upstream's `BlobInfo` and `BlobFeatures`.
+
+Source: nydus ``storage/src/device.rs``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+from storage.codec import Compressor, Digester
+
+__all__ = ["BlobFeatures", "BlobInfo"]
+
+
+class BlobFeatures(IntFlag):
+    """Feature bits of a blob. The low 16 are incompatible: unknown ones are refused."""
+
+    ALIGNED = 0x0000_0001
+    INLINED_FS_META = 0x0000_0002
+    CHUNK_INFO_V2 = 0x0000_0004
+    ZRAN = 0x0000_0008
+    SEPARATE = 0x0000_0010
+    INLINED_CHUNK_DIGEST = 0x0000_0020
+    TARFS = 0x0000_0040
+    BATCH = 0x0000_0080
+    ENCRYPTED = 0x0000_0100
+    IS_CHUNKDICT_GENERATED = 0x0000_0200
+    IS_SEPARATED_WITH_PREFETCH_FILES = 0x0000_0400
+    EXTERNAL = 0x0000_0800
+    HAS_TAR_HEADER = 0x1000_0000
+    HAS_TOC = 0x2000_0000
+    CAP_TAR_TOC = 0x4000_0000
+    V5_NO_EXT_BLOB_TABLE = 0x8000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """One blob of an image.
+
+    Attributes
+    ----------
+    blob_index
+        Position in the image's blob table.
+    blob_id
+        Name in the backend, a SHA-256 in hex as a rule.
+    features
+        See `BlobFeatures`.
+    compressed_size
+        Bytes of the blob in the backend, as the blob table says.
+    uncompressed_size
+        Bytes of the uncompressed blob, which is the size of the cache file.
+    chunk_size, chunk_count
+        Largest chunk in bytes, and the number of chunks.
+    compressor, digester
+        How chunks are compressed and named.
+    meta_ci_compressor, meta_ci_offset, meta_ci_compressed_size, meta_ci_uncompressed_size
+        Where in the blob the chunk information array lies; its header of 4096 bytes follows it.
+    prefetch_offset, prefetch_size
+        Compressed range that the image wants read ahead; size 0 for none.
+    """
+
+    blob_index: int
+    blob_id: str
+    features: BlobFeatures
+    compressed_size: int
+    uncompressed_size: int
+    chunk_size: int
+    chunk_count: int
+    compressor: Compressor
+    digester: Digester
+    meta_ci_compressor: Compressor
+    meta_ci_offset: int
+    meta_ci_compressed_size: int
+    meta_ci_uncompressed_size: int
+    prefetch_offset: int = 0
+    prefetch_size: int = 0
+
+    def has_feature(self, feature: BlobFeatures) -> bool:
+        """Whether all bits of `feature` are set."""
+        return self.features & feature == feature
