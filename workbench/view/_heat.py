@@ -1,0 +1,156 @@
+"""Which chunk, when, and why: the chunk × time map."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from matplotlib.axes import Axes
+
+from workbench.view._style import CAUSES, COLOURS, Picture, bare, picture, rgb, styled
+from workbench.view._table import Columns, Run, ends, origin, pick, reads_of
+
+__all__ = ["Heat", "heat", "heat_map", "mark_programs"]
+
+_OVER = ("gap", "amplify", "prefetch", "meta", "refetch", "demand")
+"""Causes in the order they are painted: the rarer and dearer, the later."""
+
+
+class Heat(NamedTuple):
+    """The map before it is painted; row 0 is the blob's first chunks, column 0 the run's start.
+
+    Attributes
+    ----------
+    resident : (rows, columns) float64
+        Share of the cell's chunks that is in the cache.
+    hits : (rows, columns) int64
+        Chunks served from the cache.
+    fetched : (6, rows, columns) bool
+        Whether a chunk of the cell is on its way, for each of `CAUSES`.
+    start_ns, end_ns
+        Time covered.
+    chunks
+        How many there are in all.
+    """
+
+    resident: npt.NDArray[np.float64]
+    hits: npt.NDArray[np.int64]
+    fetched: npt.NDArray[np.bool_]
+    start_ns: int
+    end_ns: int
+    chunks: int
+
+
+def heat(events: pa.Table, chunks: int | None = None, rows: int = 260, columns: int = 540) -> Heat:
+    """Bin a run into chunk × time.
+
+    Parameters
+    ----------
+    events
+        In the schema `storage.events.EVENTS`.
+    chunks
+        How many chunks the image has; by default, as many as the run knows of.
+    rows, columns
+        The finest that the map may be; there are never more rows than chunks.
+    """
+    fetches, hits, gone, stored = (pick(events, kind) for kind in ("fetch", "hit", "evict", "persist"))
+    fetches = {name: column[fetches["chunk"] >= 0] for name, column in fetches.items()}
+    known = max(int((c["chunk"] + np.maximum(c["chunks"], 1)).max(initial=1)) for c in (fetches, hits))
+    total = max(chunks or 0, known)
+    start = origin(events)
+    end = max(int(ends(columns).max(initial=start + 1)) for columns in (fetches, hits, pick(events, "read")))
+    grid = _Grid(min(rows, total), columns, start, end, total)
+    fetched = np.zeros((len(CAUSES), grid.rows, columns), bool)
+    first, last = grid.column(fetches["t_ns"]), grid.column(ends(fetches))
+    which, along = _spread(first, last - first + 1)
+    fetched[fetches["cause"][which], grid.row(fetches["chunk"])[which], along] = True
+    served = np.zeros((grid.rows, columns), np.int64)
+    which, chunk = _spread(hits["chunk"], np.maximum(hits["chunks"], 1))
+    np.add.at(served, (grid.row(chunk), grid.column(hits["t_ns"])[which]), 1)
+    return Heat(_resident(grid, fetches, stored, gone), served, fetched, start, end, total)
+
+
+@styled
+def heat_map(run: Run, *, chunks: int | None = None, width: float = 9.0, height: float = 4.6) -> Picture:
+    """Draw which chunk was fetched and hit when, by cause; what is in the cache is washed grey.
+
+    Parameters
+    ----------
+    run
+        Live or replayed.
+    chunks
+        How many chunks the image has; by default, as many as the run knows of.
+    width, height
+        In inches.
+    """
+    data = heat(run.events, chunks, columns=int(width * 60))
+    figure = picture(width, height)
+    ax = figure.add_subplot()
+    used = [cause for i, cause in enumerate(CAUSES) if data.fetched[i].any()]
+    bare(ax, "Which chunk, when", [*used, "hit", "cached"], mark_programs(ax, run))
+    extent = (0.0, (data.end_ns - data.start_ns) / 1e9, float(data.chunks), 0.0)
+    ax.imshow(painted(data), extent=extent, aspect="auto", interpolation="none")
+    ax.set_xlabel("seconds since the start")
+    ax.set_ylabel("chunk, in the order of the blob")
+    return figure
+
+
+def painted(data: Heat) -> npt.NDArray[np.float64]:
+    """The map as (rows, columns, 4) colours; whatever is not there is transparent."""
+    image = np.zeros((*data.hits.shape, 4))
+    image[..., :3] = rgb("cached")
+    image[..., 3] = 0.22 * data.resident
+    image[data.hits > 0] = (*rgb("hit"), 1.0)
+    for cause in _OVER:
+        image[data.fetched[CAUSES.index(cause)]] = (*rgb(cause), 1.0)
+    return image
+
+
+def mark_programs(ax: Axes, run: Run) -> float:
+    """A thin line where each program starts, its name above the axes; returns the points that the names take."""
+    reads, names = reads_of(run)
+    if len(names) < 2:
+        return 0.0
+    begun = reads["t_ns"] - reads["think_ns"]
+    for i, name in enumerate(names):
+        at = max((int(begun[reads["program"] == i].min()) - origin(run.events)) / 1e9, 0.0)
+        ax.axvline(at, color=COLOURS["muted"], linewidth=0.6, zorder=3)
+        ax.annotate(
+            name, (at, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+            fontsize=8, color=COLOURS["muted"],
+        )  # fmt: skip
+    return 14.0
+
+
+class _Grid(NamedTuple):
+    rows: int
+    columns: int
+    start: int
+    end: int
+    chunks: int
+
+    def column(self, t_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return np.clip((t_ns - self.start) * self.columns // (self.end - self.start), 0, self.columns - 1)
+
+    def row(self, chunk: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return chunk * self.rows // self.chunks
+
+
+def _resident(grid: _Grid, fetches: Columns, stored: Columns, gone: Columns) -> npt.NDArray[np.float64]:
+    """Chunks are in the cache from the end of their fetch until they are evicted."""
+    change = np.zeros((grid.rows, grid.columns + 1))
+    kept = np.isin(fetches["fetch_id"], stored["fetch_id"])
+    arrived = (grid.row(fetches["chunk"][kept]), grid.column(ends(fetches)[kept]))
+    np.add.at(change, arrived, 1)
+    np.add.at(change, (grid.row(gone["chunk"]), grid.column(gone["t_ns"])), -1)
+    each = np.bincount(grid.row(np.arange(grid.chunks)), minlength=grid.rows)
+    return np.clip(np.cumsum(change, axis=1)[:, :-1] / each[:, None], 0, 1)
+
+
+def _spread(first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Runs of numbers, one after the other: the run each belongs to, and the numbers."""
+    which = np.repeat(np.arange(len(first)), lengths)
+    within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return which, first[which] + within
