@@ -1,0 +1,125 @@
+"""Plan `reference`: what nydusd asks of its backend, request by request.
+
+A read is cut into ranges of neighbouring chunks. The chunks of a range are looked at one by
+one: ready ones are kept for the cache, absent ones are claimed, those in flight are waited
+for. Then the range falls into regions of one sort and of continuous user data, done in turn.
+A region from the backend is widened by whatever follows within the batch; only ready chunks
+at its tail are left out again, so ready chunks inside the span are fetched twice; chunks
+that it was widened by are not claimed, so others may fetch them at the same time.
+
+Source: nydus ``storage/src/cache/{mod,cachedfile}.rs``, ``storage/src/meta/mod.rs``.
+"""
+
+from __future__ import annotations
+
+from storage.plan._state import (
+    ABSENT,
+    FETCH,
+    PENDING,
+    READY,
+    SERVE,
+    WAIT,
+    Array,
+    Layout,
+    Options,
+    Policy,
+    Reg,
+    Segments,
+    State,
+)
+
+__all__ = ["CACHE", "advance_reference"]
+
+# What a segment of a range was classified as.
+CACHE = 1
+BACKEND = 2
+
+
+def advance_reference(
+    layout: Layout, state: State, options: Options, policy: Policy, segments: Segments, marks: Array, reg: Array
+) -> int:
+    """The next action of a user read; see `advance`."""
+    if reg[Reg.POS] == reg[Reg.LIMIT]:
+        reg[Reg.SCAN] = reg[Reg.POS]
+        reg[Reg.LIMIT] = _merge(layout, options, segments, reg)
+    if not _classify(state, segments, marks, reg):
+        return WAIT
+    _take_region(layout, segments, marks, reg)
+    if marks[reg[Reg.POS]] == CACHE:
+        for pos in range(reg[Reg.POS], reg[Reg.SPAN]):
+            policy.on_hit(state.ints, state.floats, segments.chunk[pos])
+        return SERVE
+    _widen(layout, state, options, segments, reg)
+    return FETCH
+
+
+def _merge(layout: Layout, options: Options, segments: Segments, reg: Array) -> int:
+    """End of the range at POS: neighbours in the blob, until the batch is full."""
+    pos = reg[Reg.POS]
+    first = last = segments.chunk[pos]
+    pos += 1
+    while pos < reg[Reg.END] and layout.end[last] - layout.start[first] < options.batch:
+        chunk = segments.chunk[pos]
+        gap = layout.start[chunk] - layout.end[last]
+        if layout.blob[chunk] != layout.blob[last] or gap < 0 or gap > options.gap:
+            break
+        last = chunk
+        pos += 1
+    return pos
+
+
+def _classify(state: State, segments: Segments, marks: Array, reg: Array) -> bool:
+    """Mark the range's segments; false when one is in flight and must be waited for."""
+    while reg[Reg.SCAN] < reg[Reg.LIMIT]:
+        scan = reg[Reg.SCAN]
+        chunk = segments.chunk[scan]
+        if state.status[chunk] == READY:
+            marks[scan] = CACHE
+            state.pins[chunk] += 1
+        elif state.status[chunk] == ABSENT:
+            marks[scan] = BACKEND
+            state.status[chunk] = PENDING
+            state.owner[chunk] = reg[Reg.TICKET]
+        elif reg[Reg.TIMED_OUT] != 0:
+            marks[scan] = BACKEND
+        else:
+            reg[Reg.WAITING] = chunk
+            return False
+        reg[Reg.TIMED_OUT] = 0
+        reg[Reg.SCAN] = scan + 1
+    return True
+
+
+def _take_region(layout: Layout, segments: Segments, marks: Array, reg: Array) -> None:
+    """Segments at POS of one sort whose user data is continuous in the uncompressed blob."""
+    pos = reg[Reg.POS]
+    end = layout.offset[segments.chunk[pos]] + segments.offset[pos] + segments.length[pos]
+    pos += 1
+    while (
+        pos < reg[Reg.LIMIT]
+        and marks[pos] == marks[pos - 1]
+        and layout.offset[segments.chunk[pos]] + segments.offset[pos] == end
+    ):
+        end += segments.length[pos]
+        pos += 1
+    reg[Reg.SPAN] = pos
+
+
+def _widen(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
+    pos = reg[Reg.POS]
+    first = segments.chunk[pos]
+    own = segments.chunk[reg[Reg.SPAN] - 1]
+    window = layout.start[first] + options.amplify
+    chunk = first
+    while chunk < len(layout.end) and layout.blob[chunk] == layout.blob[first]:
+        if pos < reg[Reg.SPAN] and chunk == segments.chunk[pos]:
+            pos += 1
+        elif layout.end[chunk] > window:
+            break
+        chunk += 1
+    last = chunk - 1
+    while last > own and state.status[last] == READY:
+        last -= 1
+    reg[Reg.FIRST] = first
+    # A gap chunk that does not fit ends the walk before the user's own last chunk.
+    reg[Reg.LAST] = max(last, own)

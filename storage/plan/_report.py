@@ -1,0 +1,149 @@
+"""What the executor reports back, and what follows from it: admission and eviction."""
+
+from __future__ import annotations
+
+from storage.plan._advance import unblock
+from storage.plan._reference import CACHE
+from storage.plan._state import (
+    ABSENT,
+    CAPACITY,
+    EVICTING,
+    PENDING,
+    READY,
+    STORED,
+    STORING,
+    Array,
+    Layout,
+    Policy,
+    Reg,
+    Segments,
+    State,
+)
+
+__all__ = ["abandon", "arrive", "evicted", "give_up_wait", "persisted", "reopen", "served", "store_failed"]
+
+
+def served(state: State, segments: Segments, reg: Array) -> None:
+    """The segments of a SERVE were copied out: unpin them and move on."""
+    for pos in range(reg[Reg.POS], reg[Reg.SPAN]):
+        state.pins[segments.chunk[pos]] -= 1
+    reg[Reg.POS] = reg[Reg.SPAN]
+
+
+def give_up_wait(reg: Array) -> None:
+    """A wait took too long: plan `reference` fetches the chunk itself."""
+    reg[Reg.TIMED_OUT] = 1
+
+
+def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Array) -> int:
+    """A fetch is here, decoded and verified: admit its chunks.
+
+    Admitted chunks are STORING and owned by the read; the executor punches the victims out,
+    reports `evicted`, writes the chunks and reports `persisted`. Chunks that find no room
+    are absent again; the read itself is served from the fetched bytes.
+
+    Parameters
+    ----------
+    victims : (n,) int64, out
+        Chunks to punch out.
+
+    Returns
+    -------
+    int
+        How many victims.
+    """
+    count = 0
+    for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
+        status = state.status[chunk]
+        if status != ABSENT and status != PENDING:
+            continue
+        count = _make_room(layout, state, policy, layout.size[chunk], victims, count)
+        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk]):
+            state.status[chunk] = STORING
+            state.owner[chunk] = reg[Reg.TICKET]
+            state.pins[chunk] += 1
+            state.counters[STORED] += layout.size[chunk]
+            policy.on_admit(state.ints, state.floats, chunk)
+        elif state.owner[chunk] == reg[Reg.TICKET]:
+            state.status[chunk] = ABSENT
+            state.owner[chunk] = -1
+    return count
+
+
+def _fits(state: State, size: int) -> bool:
+    capacity = state.counters[CAPACITY]
+    return capacity < 0 or state.counters[STORED] + size <= capacity
+
+
+def _make_room(layout: Layout, state: State, policy: Policy, size: int, victims: Array, count: int) -> int:
+    if state.counters[CAPACITY] >= 0 and size > state.counters[CAPACITY]:
+        return count
+    while not _fits(state, size):
+        victim = policy.victim(state.ints, state.floats, state.pins)
+        if victim < 0:
+            break
+        policy.on_remove(state.ints, state.floats, victim)
+        state.status[victim] = EVICTING
+        state.counters[STORED] -= layout.size[victim]
+        victims[count] = victim
+        count += 1
+    return count
+
+
+def evicted(state: State, chunk: int) -> None:
+    """A victim's bytes are gone; it may be fetched again."""
+    state.status[chunk] = ABSENT
+
+
+def persisted(state: State, reg: Array) -> None:
+    """The admitted chunks of a fetch are written: they are ready, and the read moves on."""
+    for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
+        if state.status[chunk] == STORING and state.owner[chunk] == reg[Reg.TICKET]:
+            state.status[chunk] = READY
+            state.owner[chunk] = -1
+            state.pins[chunk] -= 1
+    reg[Reg.POS] = reg[Reg.SPAN]
+
+
+def store_failed(layout: Layout, state: State, policy: Policy, chunk: int) -> None:
+    """An admitted chunk could not be written: it is absent again."""
+    policy.on_remove(state.ints, state.floats, chunk)
+    state.status[chunk] = ABSENT
+    state.owner[chunk] = -1
+    state.pins[chunk] -= 1
+    state.counters[STORED] -= layout.size[chunk]
+
+
+def abandon(state: State, segments: Segments, marks: Array, reg: Array) -> None:
+    """The read fails or is given up before its action was done: release what it claimed and pinned."""
+    unblock(state, reg)
+    for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
+        _release(state, reg, chunk)
+    for pos in range(reg[Reg.POS], reg[Reg.SCAN]):
+        chunk = segments.chunk[pos]
+        if marks[pos] == CACHE:
+            state.pins[chunk] -= 1
+        else:
+            _release(state, reg, chunk)
+    reg[Reg.POS] = reg[Reg.SCAN] = reg[Reg.LIMIT] = reg[Reg.END]
+
+
+def _release(state: State, reg: Array, chunk: int) -> None:
+    if state.status[chunk] == PENDING and state.owner[chunk] == reg[Reg.TICKET]:
+        state.status[chunk] = ABSENT
+        state.owner[chunk] = -1
+
+
+def reopen(layout: Layout, state: State, policy: Policy, victims: Array) -> int:
+    """Start the policy afresh on what is ready, in chunk order, and evict what is too much.
+
+    The ready chunks of a folder are known after a restart, their history is not.
+    Returns how many victims; the executor punches them out and reports `evicted`.
+    """
+    policy.init(state.ints, state.floats, layout.size, state.counters[CAPACITY])
+    state.counters[STORED] = 0
+    for chunk in range(len(layout.size)):
+        if state.status[chunk] == READY:
+            state.counters[STORED] += layout.size[chunk]
+            policy.on_admit(state.ints, state.floats, chunk)
+    return _make_room(layout, state, policy, 0, victims, 0)
