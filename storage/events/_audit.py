@@ -1,0 +1,96 @@
+"""Two ledgers that must balance, whatever happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import IntegrityError
+
+__all__ = ["Ledgers", "audit"]
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """Where bytes came from. Of reads that succeeded, uncompressed: ``asked = hit + waited +
+    fetched``. From the backend, compressed: ``received`` is the sum of `by_cause`.
+
+    Attributes
+    ----------
+    asked, hit, waited, fetched
+        Bytes returned to users, and where each came from.
+    received
+        Bytes of all requests.
+    by_cause
+        The same bytes by why they were fetched.
+    """
+
+    asked: int
+    hit: int
+    waited: int
+    fetched: int
+    received: int
+    by_cause: dict[str, int]
+
+    def _repr_html_(self) -> str:
+        rows = {"asked": self.asked, "hit": self.hit, "waited": self.waited, "fetched": self.fetched}
+        both = {**rows, "received": self.received, **self.by_cause}
+        return pd.Series(both, name="bytes").to_frame().to_html()
+
+
+def audit(events: pa.Table) -> Ledgers:
+    """Prove that both ledgers of a run balance, that each read ends and each fetch has a cause.
+
+    Raises
+    ------
+    IntegrityError
+        If one does not; the message says which, with the read or the fetch.
+    """
+    reads, good = _reads(events)
+    served = {kind: _by(events, kind, "read_id", "user_bytes") for kind in ("hit", "wait", "fetch")}
+    for kind, column in served.items():
+        _require(column.index.isin(reads.index), f"{kind} rows of a read that never ended", column.index)
+    supply = sum(column.reindex(good.index, fill_value=0) for column in served.values())
+    if len(good):
+        _require(supply == good, "bytes returned are not the sum of hit, waited and fetched", good.index)
+    fetched, requested = _by(events, "fetch", "fetch_id", "length"), _by(events, "request", "fetch_id", "length")
+    _require(fetched.reindex(requested.index, fill_value=0) == requested, "a request has no causes", requested.index)
+    _require(fetched.index.isin(requested.index), "a fetch without a request", fetched.index)
+    fetches = events.filter(pc.equal(events["kind"], "fetch"))
+    if pc.any(pc.equal(fetches["cause"], "none")).as_py():
+        raise IntegrityError("a fetch has no cause")
+    causes = fetches.group_by("cause").aggregate([("length", "sum")]).to_pydict()
+    return Ledgers(
+        asked=int(good.sum()),
+        hit=_total(served["hit"], good),
+        waited=_total(served["wait"], good),
+        fetched=_total(served["fetch"], good),
+        received=int(requested.sum()),
+        by_cause={str(cause): int(length) for cause, length in sorted(zip(*causes.values(), strict=True))},
+    )
+
+
+def _reads(events: pa.Table) -> tuple[pd.Series, pd.Series]:
+    """Bytes returned by read: of all reads, and of those that succeeded."""
+    rows = events.filter(pc.equal(events["kind"], "read")).select(["read_id", "user_bytes", "outcome"]).to_pandas()
+    _require(~rows["read_id"].duplicated(), "a read ended twice", rows["read_id"])
+    reads = rows.set_index("read_id")
+    return reads["user_bytes"], reads["user_bytes"][reads["outcome"] == "ok"]
+
+
+def _by(events: pa.Table, kind: str, key: str, value: str) -> pd.Series:
+    """Sum of `value` by `key` over the rows of a kind that belong to one."""
+    rows = events.filter(pc.and_(pc.equal(events["kind"], kind), pc.greater_equal(events[key], 0)))
+    return rows.select([key, value]).to_pandas().groupby(key)[value].sum()
+
+
+def _total(column: pd.Series, good: pd.Series) -> int:
+    return int(column.reindex(good.index, fill_value=0).sum())
+
+
+def _require(holds: pd.Series, what: str, ids: pd.Index) -> None:
+    if not holds.all():
+        raise IntegrityError(what, field=ids.name, id=ids[~holds][0])
