@@ -18,8 +18,8 @@ F64 = npt.NDArray[np.float64]
 def rates(events: pa.Table, bins: int = 160) -> tuple[F64, F64]:
     """Bytes per second, by cause.
 
-    A request's bytes are taken to flow evenly from its first byte to its last. What each cause carried sums, over the bins, to
-    the bytes that it received.
+    A request's bytes are taken to flow evenly from its first byte to its last. What each cause carried sums, over
+    the bins, to the bytes that it received.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def rates(events: pa.Table, bins: int = 160) -> tuple[F64, F64]:
     rate = np.zeros((len(CAUSES), bins))
     for cause in np.unique(fetches["cause"][fetches["cause"] >= 0]):
         mine = fetches["cause"] == cause
-        flows = np.bincount(at[mine], fetches["length"][mine], len(begun))
+        flows = np.bincount(at[mine], fetches["length"][mine], len(begun)).astype(np.float64)
         rate[cause] = np.diff(_carried(edges, begun, done, flows)) / np.diff(edges)
     return edges, rate
 

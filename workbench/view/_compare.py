@@ -89,6 +89,6 @@ def _difference(first: float, last: float) -> str:
     if first == last:
         return "same"
     if not first:
-        return "–"
+        return "-"
     percent = 100 * (last - first) / first
     return f"{percent:+.1f} %" if abs(percent) >= 0.05 else "< 0.1 %"

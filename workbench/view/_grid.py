@@ -53,7 +53,6 @@ def grid(frame: pd.DataFrame, *, width: float = 9.0, height: float | None = None
         _labels(ax, table, evictions[j], prefetches[i], outer=(i == 0, i == len(prefetches) - 1, j == 0))
     figure.supxlabel("cache, % of the bytes that the trace touches", fontsize=8.5, color=COLOURS["muted"])
     figure.supylabel("amplify_io", fontsize=8.5, color=COLOURS["muted"])
-    figure.get_layout_engine().set(wspace=0.03)
     return figure
 
 

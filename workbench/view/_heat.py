@@ -1,16 +1,19 @@
-"""Which chunk, when, and why: the chunk × time map."""
+"""Which chunk, when, and why: chunks over time."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 from matplotlib.axes import Axes
 
+from workbench.layout import TOP, Tables, owners
 from workbench.view._style import CAUSES, COLOURS, Picture, bare, picture, rgb, styled
-from workbench.view._table import Columns, Run, ends, origin, pick, reads_of
+from workbench.view._table import Columns, Run, ends, origin, pick, reads_of, spread
 
 __all__ = ["Heat", "heat", "heat_map", "mark_programs"]
 
@@ -44,7 +47,7 @@ class Heat(NamedTuple):
 
 
 def heat(events: pa.Table, chunks: int | None = None, rows: int = 260, columns: int = 540) -> Heat:
-    """Bin a run into chunk × time.
+    """Bin a run into chunks over time.
 
     Parameters
     ----------
@@ -64,28 +67,28 @@ def heat(events: pa.Table, chunks: int | None = None, rows: int = 260, columns: 
     grid = _Grid(min(rows, total), columns, start, end, total)
     fetched = np.zeros((len(CAUSES), grid.rows, columns), bool)
     first, last = grid.column(fetches["t_ns"]), grid.column(ends(fetches))
-    which, along = _spread(first, last - first + 1)
+    which, along = spread(first, last - first + 1)
     fetched[fetches["cause"][which], grid.row(fetches["chunk"])[which], along] = True
     served = np.zeros((grid.rows, columns), np.int64)
-    which, chunk = _spread(hits["chunk"], np.maximum(hits["chunks"], 1))
+    which, chunk = spread(hits["chunk"], np.maximum(hits["chunks"], 1))
     np.add.at(served, (grid.row(chunk), grid.column(hits["t_ns"])[which]), 1)
     return Heat(_resident(grid, fetches, stored, gone), served, fetched, start, end, total)
 
 
 @styled
-def heat_map(run: Run, *, chunks: int | None = None, width: float = 9.0, height: float = 4.6) -> Picture:
+def heat_map(run: Run, image: Tables | None = None, *, width: float = 9.0, height: float = 4.6) -> Picture:
     """Draw which chunk was fetched and hit when, by cause; what is in the cache is washed grey.
 
     Parameters
     ----------
     run
         Live or replayed.
-    chunks
-        How many chunks the image has; by default, as many as the run knows of.
+    image
+        The image, or what has its tables: adds the names of its directories, and chunks that the run knows nothing of.
     width, height
         In inches.
     """
-    data = heat(run.events, chunks, columns=int(width * 60))
+    data = heat(run.events, None if image is None else len(image.chunks), columns=int(width * 60))
     figure = picture(width, height)
     ax = figure.add_subplot()
     used = [cause for i, cause in enumerate(CAUSES) if data.fetched[i].any()]
@@ -94,7 +97,27 @@ def heat_map(run: Run, *, chunks: int | None = None, width: float = 9.0, height:
     ax.imshow(painted(data), extent=extent, aspect="auto", interpolation="none")
     ax.set_xlabel("seconds since the start")
     ax.set_ylabel("chunk, in the order of the blob")
+    if image is not None:
+        _name_rows(ax, image, data.chunks)
     return figure
+
+
+def _name_rows(ax: Axes, image: Tables, chunks: int) -> None:
+    """At the right, the directory of every stretch of chunks that is high enough to be named."""
+    owner, names = pd.factorize(owners(image))
+    cuts = np.flatnonzero(np.diff(owner, prepend=-2, append=-2))
+    for first, last in pairwise(cuts):
+        if last - first >= 0.035 * chunks and owner[first] >= 0:
+            name = str(names[owner[first]])
+            name = "top level" if name == TOP else name if len(name) < 16 else f"{name[:14]}…"
+            ax.annotate(
+                name, (1, (first + last) / 2), (4, 0), xycoords=("axes fraction", "data"),
+                textcoords="offset points", va="center", fontsize=7.5, color=COLOURS["muted"],
+            )  # fmt: skip
+            ax.plot(
+                [1, 1], [first + 1, last - 1], transform=ax.get_yaxis_transform(), color=COLOURS["rule"], linewidth=2.5,
+                clip_on=False, solid_capstyle="butt",
+            )  # fmt: skip
 
 
 def painted(data: Heat) -> npt.NDArray[np.float64]:
@@ -147,10 +170,3 @@ def _resident(grid: _Grid, fetches: Columns, stored: Columns, gone: Columns) -> 
     np.add.at(change, (grid.row(gone["chunk"]), grid.column(gone["t_ns"])), -1)
     each = np.bincount(grid.row(np.arange(grid.chunks)), minlength=grid.rows)
     return np.clip(np.cumsum(change, axis=1)[:, :-1] / each[:, None], 0, 1)
-
-
-def _spread(first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Runs of numbers, one after the other: the run each belongs to, and the numbers."""
-    which = np.repeat(np.arange(len(first)), lengths)
-    within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return which, first[which] + within

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from workbench.view._outline import Bar, Section, facts, headline, sections
-from workbench.view._style import COLOURS, DARK
+from workbench.view._style import COLOURS, DARK, variable
 from workbench.view._words import percent
 
 if TYPE_CHECKING:
@@ -20,15 +20,17 @@ __all__ = ["STYLE", "bars", "comparison_html", "page", "ranking_html", "summary_
 STYLE: Final = """
 .nw { font-variant-numeric: tabular-nums; line-height: 1.45; max-width: 60rem; }
 .nw .line { font-size: 1.15em; margin: 0 0 1em; }
+.nw .line b { white-space: nowrap; }
 .nw h4 { font-size: .95em; font-weight: 600; margin: 1.1em 0 .35em; padding: 0; color: inherit; }
-.nw .bars { display: grid; grid-template-columns: max-content minmax(4rem, 1fr) max-content max-content;
+.nw .bars { display: grid; grid-template-columns: 9.2em minmax(3rem, 1fr) 5em 4.2em;
   gap: .2em .8em; align-items: center; font-size: .92em; }
 .nw .bars i { display: block; height: .8em; border-radius: 2px; min-width: 1px; }
 .nw .bars span:nth-child(4n), .nw .bars span:nth-child(4n+3) { text-align: right; }
 .nw .soft, .nw .bars span:nth-child(4n) { opacity: .62; }
 .nw .cols { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 0 2.5rem; }
-.nw .facts { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1em; margin-top: 1.3em; font-size: .92em; }
-.nw .scroll { overflow-x: auto; }
+.nw .facts { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1em;
+  margin-top: 1.3em; font-size: .92em; }
+.nw .scroll { overflow-x: auto; margin-top: 1.2em; }
 .nw table { border-collapse: collapse; font-size: .92em; margin: 0; border: 0; }
 .nw th { font-weight: 600; border-bottom: 1px solid currentColor; }
 .nw th, .nw td { text-align: right; padding: .28em .7em; white-space: nowrap; background: none; border-width: 0 0 1px;
@@ -41,7 +43,7 @@ STYLE: Final = """
 
 def theme(selector: str, colours: dict[str, str]) -> str:
     """CSS variables of the named colours."""
-    return f"{selector} {{ {' '.join(f'--{name}: {colour};' for name, colour in colours.items())} }}"
+    return f"{selector} {{ {' '.join(f'--{variable(name)}: {colour};' for name, colour in colours.items())} }}"
 
 
 def page(fragment: str) -> str:
@@ -103,7 +105,9 @@ def table(heads: Sequence[tuple[str, str]], body: Iterable[Sequence[str]]) -> st
     """A table of ready HTML cells; heads are text and a class (``l``: left)."""
     head = "".join(f"<th class='{kind}'>{escape(name)}</th>" for name, kind in heads)
     rows = "".join(
-        "<tr>" + "".join(f"<td class='{kind}'>{cell}</td>" for cell, (_, kind) in zip(row, heads, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td class='{kind}'>{cell}</td>" for cell, (_, kind) in zip(row, heads, strict=True))
+        + "</tr>"
         for row in body
     )
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"

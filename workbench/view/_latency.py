@@ -32,7 +32,7 @@ def latency(runs: Sequence[Run], *, width: float = 9.0, height: float = 3.4) -> 
     Parameters
     ----------
     runs
-        Live or replayed; each is labelled with its name, and the latencies that half and 99 in 100 reads stay within.
+        Live or replayed; each is labelled with its name and two quantiles.
     width, height
         In inches.
     """
@@ -61,6 +61,6 @@ def _line(ax: Axes, run: Run, i: int, of: int) -> None:
             linestyle=dash, linewidth=1.6)  # fmt: skip
     p50, p99 = (float(np.quantile(taken, q, method="higher")) if len(taken) else 0.0 for q in (0.5, 0.99))
     ax.plot([p50, p99], [50, 99], "o", color=COLOURS[name], markersize=4.5)
-    text = f"{run.name}: half within {duration(p50)}, 99 % within {duration(p99)}"
+    text = f"{run.name}: p50 {duration(p50)}, p99 {duration(p99)}"
     at = (0.985, 0.05 + 0.09 * (of - 1 - i))
     ax.annotate(text, at, xycoords="axes fraction", ha="right", color=COLOURS[name], fontweight="bold", fontsize=8.5)

@@ -19,11 +19,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Annotation
 
-__all__ = ["CAUSES", "COLOURS", "DARK", "PARTS", "Picture", "bare", "picture", "rgb", "styled"]
+from storage import events
 
-CAUSES: Final = ("demand", "amplify", "gap", "refetch", "prefetch", "meta")
+__all__ = ["CAUSES", "COLOURS", "DARK", "PARTS", "Picture", "bare", "picture", "rgb", "styled", "variable"]
+
+CAUSES: Final = events.CAUSES[1:]
+"""Why bytes were fetched, as in `storage.events`, without ``none``."""
 PARTS: Final = ("rtt", "bandwidth", "waiting", "decode", "think")
 
 COLOURS: Final = {
@@ -62,7 +66,7 @@ DARK: Final = COLOURS | {
     "meta": "#dd9bc0",
     "hit": "#8ccbf2",
     "cached": "#8b98a6",
-    "first byte": "#5a6672",
+    "first byte": "#7b8896",
     "ink": "#e6eaee",
     "muted": "#98a3ae",
     "rule": "#333b44",
@@ -128,9 +132,9 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
-def picture(width: float, height: float) -> Picture:
+def picture(width: float, height: float, wspace: float = 0.02) -> Picture:
     """An empty picture, in inches."""
-    return Picture(figsize=(width, height), layout="constrained")
+    return Picture(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=wspace))
 
 
 def bare(ax: Axes, title: str, key: Sequence[str] = (), lift: float = 0.0) -> None:
@@ -155,18 +159,25 @@ def rgb(name: str) -> tuple[float, float, float]:
     return to_rgb(COLOURS[name])
 
 
+def variable(name: str) -> str:
+    """A named colour's CSS variable, without the dashes before it."""
+    return name.replace(" ", "-")
+
+
 def _themed(svg: str, prefix: str) -> str:
     for name, colour in COLOURS.items():
-        svg = svg.replace(colour, f"var(--{name})")
+        svg = svg.replace(colour, f"var(--{variable(name)})")
     svg = re.sub(r"font: (\d+ )?([\d.]+px) [^;\"]*", rf"font: \1\2 {_WEB_FONT}".replace("\\1", r"\g<1>"), svg)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
     svg = re.sub(r'xlink:href="#', f'xlink:href="#{prefix}-', svg)
-    return re.sub(r'(<svg [^>]*?)width="[^"]*" ?', r"\1", re.sub(r'(<svg [^>]*?)height="[^"]*" ?', r"\1", svg, count=1), count=1)
+    return re.sub(
+        r'(<svg [^>]*?)width="[^"]*" ?', r"\1", re.sub(r'(<svg [^>]*?)height="[^"]*" ?', r"\1", svg, count=1), count=1
+    )
 
 
 @cache
-def _rc() -> dict[str, Any]:
+def _rc() -> Any:
     known = {font.name for font in font_manager.fontManager.ttflist}
     ink, muted = COLOURS["ink"], COLOURS["muted"]
     return {

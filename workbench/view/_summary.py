@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from storage.events import audit
 from workbench.view._style import CAUSES, PARTS
 from workbench.view._table import Columns, Run, ends, pick, reads_of
 
@@ -40,9 +41,9 @@ class Summary:
     time_to_last_read_ns
         From each program's start to the end of its last read, summed over programs.
     split
-        That time by what it was spent on: ``rtt``, ``bandwidth``, ``waiting`` on a fetch in flight, ``decode`` (with verifying, storing
-        and copying), ``think`` (the program's own). Follows, in each program, the thread that read last. Sums to
-        `time_to_last_read_ns`.
+        That time by what it was spent on: ``rtt``, ``bandwidth``, ``waiting`` on a fetch in flight, ``decode`` (with
+        verifying, storing and copying), ``think`` (the program's own). Follows, in each program, the thread that
+        read last. Sums to `time_to_last_read_ns`.
     p50_ns, p99_ns
         Latency of reads: half, and 99 in 100, took no longer.
     """
@@ -105,17 +106,24 @@ def summarize(events: pa.Table, reads: pa.Table | None = None, name: str = "run"
         left out.
     name
         What to call the run.
+
+    Raises
+    ------
+    IntegrityError
+        If the ledgers do not balance.
+    TraceError
+        If the workload is of another run.
     """
-    user, requests, fetches = (pick(events, kind) for kind in ("read", "request", "fetch"))
-    evicted = pick(events, "evict")
+    ledgers = audit(events)
+    user, fetches, evicted = (pick(events, kind) for kind in ("read", "fetch", "evict"))
     split = _split(events, Run(name, events, reads))
     return Summary(
         name=name,
         reads=len(user["t_ns"]),
-        bytes_asked=int(user["user_bytes"].sum()),
-        asked={kind: int(pick(events, kind)["user_bytes"].sum()) for kind in ("hit", "wait", "fetch")},
-        requests=len(requests["t_ns"]),
-        received=_by_cause(fetches),
+        bytes_asked=ledgers.asked,
+        asked={"hit": ledgers.hit, "wait": ledgers.waited, "fetch": ledgers.fetched},
+        requests=len(pick(events, "request")["t_ns"]),
+        received={cause: ledgers.by_cause.get(cause, 0) for cause in CAUSES},
         chunks_fetched=int((fetches["chunk"] >= 0).sum()),
         bytes_decoded=int(pick(events, "decode")["length"].sum()),
         evictions=len(evicted["t_ns"]),
@@ -127,12 +135,6 @@ def summarize(events: pa.Table, reads: pa.Table | None = None, name: str = "run"
     )
 
 
-def _by_cause(fetches: Columns) -> dict[str, int]:
-    known = fetches["cause"] >= 0
-    bytes_ = np.bincount(fetches["cause"][known], fetches["length"][known], len(CAUSES))
-    return {cause: int(n) for cause, n in zip(CAUSES, bytes_, strict=True)}
-
-
 def _quantile(values: npt.NDArray[np.int64], q: float) -> int:
     return int(np.quantile(values, q, method="higher")) if len(values) else 0
 
@@ -140,15 +142,17 @@ def _quantile(values: npt.NDArray[np.int64], q: float) -> int:
 def _split(events: pa.Table, run: Run) -> dict[str, int]:
     reads, programs = reads_of(run)
     chosen = np.zeros(len(reads["t_ns"]), bool)
+    spans = 0
     for program in range(len(programs)):
-        chosen |= _last_thread(reads, reads["program"] == program)
+        last = _last_thread(reads, reads["program"] == program)
+        spans += _span(reads, last)
+        chosen |= last
     ids = reads["read_id"][chosen]
     requests, waits = (_of(pick(events, kind), ids) for kind in ("request", "wait"))
     rtt, waiting = int(requests["ttfb_ns"].sum()), int(waits["dur_ns"].sum())
     bandwidth = int(requests["dur_ns"].sum()) - rtt
     inside = int(reads["dur_ns"][chosen].sum())
-    think = int(reads["think_ns"][chosen].sum())
-    parts = (rtt, bandwidth, waiting, inside - rtt - bandwidth - waiting, think)
+    parts = (rtt, bandwidth, waiting, inside - rtt - bandwidth - waiting, spans - inside)
     return dict(zip(PARTS, parts, strict=True))
 
 
@@ -156,8 +160,16 @@ def _last_thread(reads: Columns, program: npt.NDArray[np.bool_]) -> npt.NDArray[
     """Reads of the thread whose read ended last: with its thinking they fill the program's time."""
     if not program.any():
         return program
-    last = reads["thread"][program][np.argmax(ends(reads)[program])]
-    return program & (reads["thread"] == last)
+    last = int(reads["thread"][program][np.argmax(ends(reads)[program])])
+    return program & np.equal(reads["thread"], last)
+
+
+def _span(reads: Columns, thread: npt.NDArray[np.bool_]) -> int:
+    """From the program's start, which is where the thread's first thinking began, to the thread's last read."""
+    if not thread.any():
+        return 0
+    first = int(np.flatnonzero(thread)[0])
+    return int(ends(reads)[thread].max() - reads["t_ns"][first] + reads["think_ns"][first])
 
 
 def _of(columns: Columns, read_ids: npt.NDArray[np.int64]) -> Columns:

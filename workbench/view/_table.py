@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,12 +13,23 @@ import pyarrow as pa
 from storage.errors import TraceError
 from workbench.view._style import CAUSES
 
-__all__ = ["Columns", "Run", "codes", "ends", "origin", "pick", "reads_of", "request_of"]
+__all__ = ["Columns", "Run", "codes", "ends", "origin", "pick", "reads_of", "request_of", "spread", "touched", "tracks"]
 
 I64 = npt.NDArray[np.int64]
 Columns = dict[str, I64]
 
-_NUMBERS = ("t_ns", "dur_ns", "ttfb_ns", "read_id", "fetch_id", "blob", "chunk", "chunks", "offset", "length")
+_NUMBERS: tuple[str, ...] = (
+    "t_ns",
+    "dur_ns",
+    "ttfb_ns",
+    "read_id",
+    "fetch_id",
+    "blob",
+    "chunk",
+    "chunks",
+    "offset",
+    "length",
+)
 _NUMBERS += ("user_bytes", "worker")
 
 
@@ -31,7 +43,7 @@ class Run(NamedTuple):
     events
         In the schema `storage.events.EVENTS`.
     reads
-        The workload in the schema `READS`, where it is known: it adds programs and think time.
+        The workload in the schema `READS`, where it is known: it adds programs, threads, paths and think time.
     """
 
     name: str
@@ -48,7 +60,8 @@ def codes(column: pa.ChunkedArray, names: Sequence[str]) -> I64:
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     position = {name: i for i, name in enumerate(names)}
     lookup = np.array([position.get(name, -1) for name in array.dictionary.to_pylist()] + [-1], np.int64)
-    return lookup[array.indices.fill_null(len(lookup) - 1).to_numpy(zero_copy_only=False)]
+    found: I64 = lookup[array.indices.fill_null(len(lookup) - 1).to_numpy(zero_copy_only=False)]
+    return found
 
 
 def pick(events: pa.Table, *kinds: str) -> Columns:
@@ -86,27 +99,66 @@ def request_of(requests: Columns, fetches: Columns) -> I64:
 
 
 def reads_of(run: Run) -> tuple[Columns, list[str]]:
-    """The reads of a run and the names of its programs, in the order they ran.
+    """The reads of a run in order of time, and the names of its programs in the order they ran.
 
-    Each read has ``t_ns, dur_ns, think_ns, read_id, thread, program`` (a position in the names).
-    Without a workload, a worker is a thread, all is one program, and a thread thinks from the end of one of
-    its reads to the start of the next.
+    When a read took place is what the events say; the workload adds ``thread``, ``program`` (a position in the names)
+    and ``think_ns``. A replayed run can therefore be shown with the workload it replays. Without a workload, a worker
+    is a thread, all is one program, and a thread thinks from the end of one of its reads to the start of the next.
+
+    Raises
+    ------
+    TraceError
+        If the workload does not know a read.
     """
+    reads = pick(run.events, "read")
     if run.reads is None:
-        return _reads_from_events(run.events), [run.name]
-    order = np.argsort(run.reads["t_ns"].to_numpy(), kind="stable")
-    names = list(dict.fromkeys(run.reads["program"].take(pa.array(order)).to_pylist()))
-    wanted = ("t_ns", "dur_ns", "think_ns", "read_id", "thread", "length")
-    columns = {name: run.reads[name].to_numpy().astype(np.int64)[order] for name in wanted}
-    return columns | {"program": codes(run.reads["program"], names)[order]}, names
+        return _alone(reads), [run.name]
+    ids = run.reads["read_id"].to_numpy()
+    order = np.argsort(ids, kind="stable")
+    at = np.minimum(np.searchsorted(ids[order], reads["read_id"]), max(len(ids) - 1, 0))
+    if len(at) and (not len(ids) or (ids[order][at] != reads["read_id"]).any()):
+        raise TraceError("these events are not of this workload: a read is in one only", field="read_id")
+    workload = run.reads.take(pa.array(order[at]))
+    names = list(dict.fromkeys(workload["program"].to_pylist()))
+    known = {name: workload[name].to_numpy().astype(np.int64) for name in ("thread", "think_ns")}
+    return reads | known | {"program": codes(workload["program"], names)}, names
 
 
-def _reads_from_events(events: pa.Table) -> Columns:
-    reads = pick(events, "read")
+def touched(events: pa.Table, chunks: int) -> npt.NDArray[np.bool_]:
+    """By chunk, whether a read got bytes of it."""
+    seen = np.zeros(chunks, bool)
+    for kind in ("hit", "wait", "fetch"):
+        rows = pick(events, kind)
+        used = (rows["chunk"] >= 0) & (rows["user_bytes"] > 0)
+        seen[spread(rows["chunk"][used], np.maximum(rows["chunks"][used], 1))[1]] = True
+    return seen
+
+
+def spread(first: I64, lengths: I64) -> tuple[I64, I64]:
+    """Runs of numbers one after the other, each from `first` on: the run that each belongs to, and the numbers."""
+    which = np.repeat(np.arange(len(first)), lengths)
+    within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return which, first[which] + within
+
+
+def tracks(requests: Columns) -> I64:
+    """The lowest track that is free when each request starts, so that no two overlap; they are in order of time."""
+    free: list[int] = []
+    busy: list[tuple[int, int]] = []
+    found = []
+    for begun, done in zip(requests["t_ns"].tolist(), ends(requests).tolist(), strict=True):
+        while busy and busy[0][0] <= begun:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        track = heapq.heappop(free) if free else len(busy)
+        heapq.heappush(busy, (done, track))
+        found.append(track)
+    return np.array(found, np.int64)
+
+
+def _alone(reads: Columns) -> Columns:
     order = np.lexsort((reads["t_ns"], reads["worker"]))
-    reads = {name: column[order] for name, column in reads.items()}
-    before = np.concatenate([[0], ends(reads)[:-1]])
-    first = np.diff(reads["worker"], prepend=-1) != 0
-    start = reads["t_ns"].min(initial=np.iinfo(np.int64).max)
-    think = reads["t_ns"] - np.where(first, start, before)
+    start, over = reads["t_ns"][order], ends(reads)[order]
+    first = np.diff(reads["worker"][order], prepend=-1) != 0
+    think = np.empty_like(start)
+    think[order] = start - np.where(first, start.min(initial=np.iinfo(np.int64).max), np.roll(over, 1))
     return reads | {"thread": reads["worker"], "think_ns": think, "program": np.zeros_like(think)}

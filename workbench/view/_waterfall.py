@@ -1,4 +1,7 @@
-"""Every backend request as a bar: when it left, when its first byte came, what it brought."""
+"""Every backend request as a bar: when it left, when its first byte came, what it brought.
+
+Time is folded like text, line after line, so that a request stays wide enough to be looked at.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.collections import PolyCollection
 
-from workbench.view._heat import mark_programs
 from workbench.view._style import CAUSES, COLOURS, Picture, bare, picture, styled
-from workbench.view._table import Run, ends, origin, pick, request_of
+from workbench.view._table import Run, ends, origin, pick, request_of, spread, tracks
 
-__all__ = ["stretches", "waterfall"]
+__all__ = ["folded", "stretches", "waterfall"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -51,34 +53,57 @@ def stretches(events: pa.Table) -> tuple[F64, I64, I64]:
 
 @styled
 def waterfall(run: Run, *, width: float = 9.0, height: float | None = None) -> Picture:
-    """Draw all requests, first at the top: pale while nothing has come, then coloured by cause.
+    """Draw all requests: pale until the first byte, then coloured by cause; concurrent ones lie below each other.
 
     Parameters
     ----------
     run
         Live or replayed.
     width, height
-        In inches; the height follows the number of requests if it is not given.
+        In inches; the height follows the number of lines and of concurrent requests if it is not given.
     """
     spans, request, cause = stretches(run.events)
-    n = int(request.max(initial=-1)) + 1
-    figure = picture(width, height or min(1.6 + 0.045 * n, 9.0))
+    track = tracks(pick(run.events, "request"))[request]
+    line_s = _line(float(spans.max(initial=1e-3)), lines=int(width * 1.4))
+    which, lines, sides = folded(spans, line_s)
+    tops = _tops(lines, track[which])
+    figure = picture(width, height or min(1.1 + 0.13 * tops[-1], 9.0))
     ax = figure.add_subplot()
-    used = [name for i, name in enumerate(CAUSES) if (cause == i).any()]
-    bare(ax, "Every request", ["first byte", *used], mark_programs(ax, run))
+    bare(ax, "Every request", ["first byte", *(name for i, name in enumerate(CAUSES) if (cause == i).any())])
+    ax.barh(tops[:-1], line_s, 0.8, align="edge", color=COLOURS["wash"])
     for i, name in enumerate(["first byte", *CAUSES], start=-1):
-        mine = cause == i
-        boxes = _boxes(spans[mine], request[mine])
-        ax.add_collection(PolyCollection(boxes, facecolors=COLOURS[name], edgecolors="none", label=name))
-    ax.set_xlim(0, spans.max(initial=1e-9))
-    ax.set_ylim(n, 0)
-    ax.set_xlabel("seconds since the start")
-    ax.set_ylabel("request")
+        mine = cause[which] == i
+        boxes = _boxes(sides[mine], tops[lines[mine]] + track[which][mine])
+        ax.add_collection(PolyCollection(boxes, facecolors=COLOURS[name], edgecolors="none", label=name, zorder=2))
+    ax.set_xlim(0, line_s)
+    ax.set_ylim(tops[-1], -0.2)
+    ax.set_yticks(tops[:-1] + 0.4, [f"{i * line_s:g} s" for i in range(len(tops) - 1)])
+    ax.set_xlabel("seconds into the line")
     return figure
 
 
-def _boxes(spans: F64, row: I64) -> F64:
-    top, bottom = row + 0.08, row + 0.92
-    (left, right) = spans.T
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+def folded(spans: F64, line_s: float) -> tuple[I64, I64, F64]:
+    """Stretches of time cut at the ends of lines: which stretch, on which line, from where to where on it."""
+    first = (spans[:, 0] / line_s).astype(np.int64)
+    last = np.maximum(np.ceil(spans[:, 1] / line_s).astype(np.int64) - 1, first)
+    which, line = spread(first, last - first + 1)
+    return which, line, np.clip(spans[which] - line[:, None] * line_s, 0, line_s)
+
+
+def _tops(line: I64, track: I64) -> F64:
+    """Where each line begins, downwards, in tracks: a line is as high as its tracks and a gap; at the end, the foot."""
+    deep = np.zeros(int(line.max(initial=0)) + 1)
+    np.maximum.at(deep, line, track)
+    return np.concatenate([[0.0], np.cumsum(deep + 1.7)])
+
+
+def _boxes(sides: F64, top: F64) -> list[F64]:
+    left, right = sides.T
+    corners = [(left, top), (right, top), (right, top + 0.8), (left, top + 0.8)]
+    return list(np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1))
+
+
+def _line(total_s: float, lines: int) -> float:
+    """The shortest round length of a line for which there are no more than `lines`."""
+    power = 10.0 ** np.floor(np.log10(total_s / lines))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power * lines >= total_s))

@@ -25,12 +25,12 @@ def count(n: float) -> str:
 
 def percent(part: float, whole: float = 1.0) -> str:
     """A share in percent; a dash where there is no whole."""
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
 def times(ratio: float) -> str:
-    """A factor: ``1.84×``."""
-    return f"{_digits(ratio)}×"
+    """A factor, with a multiplication sign: 1.84 times."""
+    return f"{_digits(ratio)}\N{MULTIPLICATION SIGN}"
 
 
 def share(n: int) -> str:
@@ -42,10 +42,8 @@ def share(n: int) -> str:
 
 
 def _scaled(value: float, scale: tuple[tuple[int, str], ...]) -> str:
-    for unit, name in scale:
-        # 999.6 of a unit would print as 1000: it is 1.00 of the next one.
-        if abs(value) >= 0.9995 * unit:
-            break
+    # 999.6 of a unit would print as 1000: it is 1.00 of the next one.
+    unit, name = next((step for step in scale if abs(value) >= 0.9995 * step[0]), scale[-1])
     return f"{_digits(value / unit) if unit > 1 else f'{value:.0f}'} {name}"
 
 
