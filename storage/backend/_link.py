@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["FOREVER", "LinkState", "carry_to", "flow_begin", "flow_done", "new_link", "next_end"]
+__all__ = ["FOREVER", "LinkState", "carry_to", "flow_begin", "flow_done", "jitter_of", "new_link", "next_end"]
 
 FOREVER = (1 << 63) - 1
 _PER_BYTE = 1_000_000_000
+_MODULUS = (1 << 31) - 1
 
 NOW = 0  # entries of `LinkState.clock`
 RATE = 1
@@ -96,3 +97,17 @@ def _carry(link: LinkState, until: int) -> None:
             if link.left[slot] == 0:
                 link.clock[ACTIVE] -= 1
     link.clock[NOW] = until
+
+
+def jitter_of(seed: int, request: int, jitter: int) -> int:
+    """A number in [0, jitter) that depends on nothing but `seed` and `request`.
+
+    Rounds of the minimal standard generator (Park and Miller 1988), whose products fit int64.
+    """
+    if jitter <= 0:
+        return 0
+    number = seed % _MODULUS
+    for word in (request % _MODULUS, request // _MODULUS, 1):
+        number = (number * 48271 + word + 11) % _MODULUS
+        number = (number ^ (number >> 15)) * 48271 % _MODULUS
+    return number % jitter

@@ -4,9 +4,12 @@ The live store calls them under its lock; the replay engine compiles the same fu
 runs them on a virtual clock.
 """
 
-from storage.plan._advance import advance
+from storage.plan._advance import advance, batch_end
+from storage.plan._decider import Decider, Read, rerun
 from storage.plan._report import abandon, arrive, evicted, give_up_wait, persisted, reopen, served, store_failed
 from storage.plan._state import (
+    ABSENT,
+    BLOCKED,
     COMPLETE,
     FETCH,
     PLANS,
@@ -14,6 +17,8 @@ from storage.plan._state import (
     READY,
     REGISTERS,
     SERVE,
+    STORED,
+    STORING,
     USER,
     WAIT,
     YIELD,
@@ -32,6 +37,8 @@ from storage.plan._state import (
 )
 
 __all__ = [
+    "ABSENT",
+    "BLOCKED",
     "COMPLETE",
     "FETCH",
     "PLANS",
@@ -39,18 +46,23 @@ __all__ = [
     "READY",
     "REGISTERS",
     "SERVE",
+    "STORED",
+    "STORING",
     "USER",
     "WAIT",
     "YIELD",
+    "Decider",
     "Layout",
     "Options",
     "Policy",
+    "Read",
     "Reg",
     "Segments",
     "State",
     "abandon",
     "advance",
     "arrive",
+    "batch_end",
     "evicted",
     "give_up_wait",
     "keep_all",
@@ -60,6 +72,7 @@ __all__ = [
     "plan_layout",
     "plan_options",
     "reopen",
+    "rerun",
     "served",
     "store_failed",
     "views",

@@ -29,7 +29,7 @@ from storage.plan._state import (
     State,
 )
 
-__all__ = ["advance", "unblock"]
+__all__ = ["advance", "batch_end", "unblock"]
 
 
 def advance(
@@ -101,6 +101,19 @@ def _advance_prefetch(layout: Layout, state: State, options: Options, segments: 
     _take_run(layout, state, options, segments, reg)
     _claim(state, reg)
     return FETCH
+
+
+def batch_end(layout: Layout, options: Options, rows: Array, pos: int) -> int:
+    """Where the batch of a prefetch list that begins at `pos` ends: neighbours, until the batch is full."""
+    first = last = rows[pos]
+    pos += 1
+    while pos < len(rows) and layout.end[last] - layout.start[first] < options.batch:
+        gap = layout.start[rows[pos]] - layout.end[last]
+        if layout.blob[rows[pos]] != layout.blob[last] or gap < 0 or gap > options.gap:
+            break
+        last = rows[pos]
+        pos += 1
+    return pos
 
 
 def _serve_run(state: State, policy: Policy, segments: Segments, reg: Array) -> None:

@@ -114,10 +114,12 @@ def store_failed(layout: Layout, state: State, policy: Policy, chunk: int) -> No
     state.counters[STORED] -= layout.size[chunk]
 
 
-def abandon(state: State, segments: Segments, marks: Array, reg: Array) -> None:
-    """The read fails or is given up before its action was done: release what it claimed and pinned."""
+def abandon(layout: Layout, state: State, policy: Policy, segments: Segments, marks: Array, reg: Array) -> None:
+    """The read fails or is given up before its action was done: release all that it claimed and pinned."""
     unblock(state, reg)
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
+        if state.status[chunk] == STORING and state.owner[chunk] == reg[Reg.TICKET]:
+            store_failed(layout, state, policy, chunk)
         _release(state, reg, chunk)
     for pos in range(reg[Reg.POS], reg[Reg.SCAN]):
         chunk = segments.chunk[pos]

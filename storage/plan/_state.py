@@ -16,6 +16,7 @@ from storage.image.tables import Chunks
 
 __all__ = [
     "ABSENT",
+    "BLOCKED",
     "CAPACITY",
     "COMPLETE",
     "EVICTING",

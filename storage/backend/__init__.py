@@ -1,0 +1,7 @@
+"""Where blobs come from: one file a backend, and wrappers that go around any of them."""
+
+from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._localfs import LocalFs
+from storage.backend._shaped import Link, ShapedBackend
+
+__all__ = ["BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer"]

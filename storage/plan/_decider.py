@@ -1,0 +1,197 @@
+"""The decider as the live store holds it: the arrays, the functions, and a journal.
+
+Every method is one input of the state machine and returns its decisions. With a journal,
+inputs and decisions are written down in the order in which they were made, which is the
+order of the cache's lock; `rerun` feeds the inputs to a fresh machine and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from storage.errors import IntegrityError
+from storage.plan import _advance, _report
+from storage.plan._state import (
+    READY,
+    USER,
+    Array,
+    Layout,
+    Options,
+    Policy,
+    Reg,
+    Segments,
+    new_registers,
+    new_state,
+    views,
+)
+
+__all__ = ["Decider", "Read", "rerun"]
+
+Journal = list[tuple[Any, ...]]
+
+
+class Read:
+    """A read, or a prefetch, under way: what it asks, and its registers."""
+
+    __slots__ = ("marks", "reg", "segments")
+
+    def __init__(self, ticket: int, segments: Segments, kind: int) -> None:
+        self.segments = segments
+        self.marks = bytearray(len(segments.chunk))
+        self.reg = new_registers(ticket, len(segments.chunk), kind)
+
+    @property
+    def span(self) -> range:
+        """Segments that the current action is about."""
+        return range(self.reg[Reg.POS], self.reg[Reg.SPAN])
+
+    @property
+    def chunks(self) -> range:
+        """Chunk rows that the current fetch is about."""
+        return range(self.reg[Reg.FIRST], self.reg[Reg.LAST] + 1)
+
+
+class Decider:
+    """State and decisions of one cache. Not thread-safe: the cache's lock is held around each call.
+
+    Parameters
+    ----------
+    layout
+        See `plan_layout`.
+    options
+        See `plan_options`.
+    capacity
+        Bytes that may be stored; None for no bound.
+    policy, arena
+        The eviction policy, and the sizes of its int64 and float64 arenas.
+    journal
+        Whether to keep one.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        options: Options,
+        capacity: int | None,
+        policy: Policy,
+        arena: tuple[int, int] = (1, 1),
+        journal: bool = False,
+    ) -> None:
+        chunks = len(layout.size)
+        self.layout = views(layout)
+        self.options = options
+        self.policy = policy
+        self.state = views(new_state(chunks, capacity, *arena))
+        self.journal: Journal | None = [] if journal else None
+        self._victims: Array = memoryview(np.zeros(chunks, np.int64))
+        self._tickets = 0
+
+    def open(self, ready: Sequence[int]) -> list[int]:
+        """Chunks found ready on disk. Returns victims, where they are too much."""
+        for chunk in ready:
+            self.state.status[chunk] = READY
+        victims = self._taken(_report.reopen(self.layout, self.state, self.policy, self._victims))
+        return self._write("open", tuple(ready), victims)
+
+    def begin(self, segments: Segments, kind: int = USER) -> Read:
+        """A read arrives."""
+        read = Read(self._tickets, segments, kind)
+        self._tickets += 1
+        self._write("begin", (tuple(segments.chunk), tuple(segments.offset), tuple(segments.length), kind), None)
+        return read
+
+    def advance(self, read: Read) -> int:
+        """What the read does next."""
+        action = _advance.advance(
+            self.layout, self.state, self.options, self.policy, read.segments, read.marks, read.reg
+        )
+        if self.journal is not None:
+            self._write("advance", read.reg[Reg.TICKET], (action, tuple(read.reg)))
+        return action
+
+    def served(self, read: Read) -> None:
+        """A SERVE was done."""
+        _report.served(self.state, read.segments, read.reg)
+        self._write("served", read.reg[Reg.TICKET], None)
+
+    def give_up_wait(self, read: Read) -> None:
+        """A WAIT took too long."""
+        _report.give_up_wait(read.reg)
+        self._write("give_up_wait", read.reg[Reg.TICKET], None)
+
+    def arrive(self, read: Read) -> list[int]:
+        """A FETCH arrived. Returns victims to be punched out."""
+        victims = self._taken(_report.arrive(self.layout, self.state, self.policy, read.reg, self._victims))
+        return self._write("arrive", read.reg[Reg.TICKET], victims)
+
+    def evicted(self, chunk: int) -> None:
+        """A victim is gone."""
+        _report.evicted(self.state, chunk)
+        self._write("evicted", chunk, None)
+
+    def store_failed(self, chunk: int) -> None:
+        """An admitted chunk was not written."""
+        _report.store_failed(self.layout, self.state, self.policy, chunk)
+        self._write("store_failed", chunk, None)
+
+    def persisted(self, read: Read) -> None:
+        """The admitted chunks of a FETCH are on disk."""
+        _report.persisted(self.state, read.reg)
+        self._write("persisted", read.reg[Reg.TICKET], None)
+
+    def abandon(self, read: Read) -> None:
+        """The read fails."""
+        _report.abandon(self.layout, self.state, self.policy, read.segments, read.marks, read.reg)
+        self._write("abandon", read.reg[Reg.TICKET], None)
+
+    def is_mine(self, read: Read, chunk: int, status: int) -> bool:
+        """Whether the chunk has that status on behalf of this read."""
+        return bool(self.state.status[chunk] == status and self.state.owner[chunk] == read.reg[Reg.TICKET])
+
+    def _taken(self, count: int) -> list[int]:
+        return list(self._victims[:count])
+
+    def _write(self, name: str, given: Any, decided: Any) -> Any:
+        if self.journal is not None:
+            self.journal.append((name, given, decided))
+        return decided
+
+
+def rerun(journal: Iterable[tuple[Any, ...]], decider: Decider) -> int:
+    """Feed a journal's inputs to a fresh decider; its decisions must be the same.
+
+    Returns
+    -------
+    int
+        How many inputs there were.
+
+    Raises
+    ------
+    IntegrityError
+        At the first that was decided otherwise.
+    """
+    reads: dict[int, Read] = {}
+    count = 0
+    for name, given, decided in journal:
+        again = _repeat(decider, reads, name, given)
+        if again != decided:
+            raise IntegrityError(f"{name} decided {again}, had decided {decided}", field=count)
+        count += 1
+    return count
+
+
+def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> Any:
+    if name == "begin":
+        read = decider.begin(Segments(*given[:3]), given[3])
+        reads[read.reg[Reg.TICKET]] = read
+        return None
+    if name in ("open", "evicted", "store_failed"):
+        return getattr(decider, name)(given)
+    read = reads[given]
+    result = getattr(decider, name)(read)
+    return (result, tuple(read.reg)) if name == "advance" else result
+
+
