@@ -1,0 +1,6 @@
+"""Compression, digests and checksums, by their ids on disk."""
+
+from storage.codec._compress import Compressor, compress, decompress_into
+from storage.codec._digest import Digester, crc32c, digest
+
+__all__ = ["Compressor", "Digester", "compress", "crc32c", "decompress_into", "digest"]

@@ -1,0 +1,127 @@
+"""Chunk compression by on-disk id, with the reference's settings and so its bytes.
+
+Source: nydus ``utils/src/compress/mod.rs``.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable
+from enum import IntEnum
+
+import lz4.block
+import zstandard
+
+from storage.errors import ConfigError, FormatError
+
+__all__ = ["Compressor", "compress", "decompress_into"]
+
+_ZSTD_LEVEL = 3
+_local = threading.local()
+
+
+class Compressor(IntEnum):
+    """Compression algorithms, by their id on disk."""
+
+    NONE = 0
+    LZ4_BLOCK = 1
+    GZIP = 2
+    ZSTD = 3
+
+    @classmethod
+    def from_name(cls, name: str) -> Compressor:
+        """The algorithm called `name`: ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of that name.
+        """
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            names = ", ".join(str(member) for member in cls)
+            raise ConfigError(f"no compressor is called {name!r}; there are {names}", field="compressor") from None
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+def compress(compressor: Compressor, data: bytes | memoryview) -> bytes:
+    """`data` compressed, whether or not that makes it smaller."""
+    if compressor is Compressor.ZSTD:
+        # Sizes and no checksum in the frame, as zstd's bulk interface has it.
+        return _zstd_compressor().compress(data)
+    if compressor is Compressor.LZ4_BLOCK:
+        return lz4.block.compress(data, store_size=False)
+    if compressor is Compressor.GZIP:
+        return zlib.compress(data, wbits=31)
+    return bytes(data)
+
+
+def decompress_into(compressor: Compressor, source: memoryview, target: memoryview) -> None:
+    """Decompress a whole chunk into `target`, which is exactly as long as its bytes.
+
+    Any number of threads may do so at once; none holds the GIL over it.
+
+    Raises
+    ------
+    FormatError
+        If `source` is corrupt, or is of another length when decompressed.
+    """
+    try:
+        length = _DECODERS[compressor](source, target)
+    except (lz4.block.LZ4BlockError, zstandard.ZstdError, zlib.error, ValueError) as error:
+        raise FormatError(f"corrupt {compressor} data: {error}") from error
+    if length != len(target):
+        raise FormatError(f"{compressor} data of {length} bytes where there should be {len(target)}")
+
+
+def _zstd_compressor() -> zstandard.ZstdCompressor:
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
+    compressor: zstandard.ZstdCompressor = _local.compressor
+    return compressor
+
+
+def _copy(source: memoryview, target: memoryview) -> int:
+    if len(source) == len(target):
+        target[:] = source
+    return len(source)
+
+
+def _lz4(source: memoryview, target: memoryview) -> int:
+    plain = lz4.block.decompress(source, uncompressed_size=len(target))
+    if len(plain) == len(target):
+        target[:] = plain
+    return len(plain)
+
+
+def _gzip(source: memoryview, target: memoryview) -> int:
+    decoder = zlib.decompressobj(wbits=31)
+    plain = decoder.decompress(source, len(target) + 1)
+    if len(plain) == len(target):
+        target[:] = plain
+    return len(plain)
+
+
+def _zstd(source: memoryview, target: memoryview) -> int:
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    length = 0
+    with _local.decompressor.stream_reader(source) as stream:
+        while length < len(target):
+            count = stream.readinto(target[length:])
+            if count == 0:
+                return length
+            length += count
+        return length + len(stream.read(1))
+
+
+_DECODERS: dict[Compressor, Callable[[memoryview, memoryview], int]] = {
+    Compressor.NONE: _copy,
+    Compressor.LZ4_BLOCK: _lz4,
+    Compressor.GZIP: _gzip,
+    Compressor.ZSTD: _zstd,
+}
