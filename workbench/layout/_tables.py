@@ -154,12 +154,12 @@ def _by(image: Tables, key: str) -> pd.DataFrame:
 
 
 def _file_names(image: Tables) -> npt.NDArray[np.object_]:
-    """The first path of each inode, as text; names that are not UTF-8 keep their bytes as surrogates."""
+    """The first path of each inode, as text; bytes that are not UTF-8 are written as escapes."""
     paths, inodes = image.paths()
     rows, first = np.unique(np.asarray(inodes), return_index=True)
     names = np.full(len(image.inodes), "", object)
     picked = paths.take(first).to_pylist() if hasattr(paths, "to_pylist") else list(np.asarray(paths, object)[first])
-    names[rows] = [os.fsdecode(path).strip("/") for path in picked]
+    names[rows] = [os.fsencode(path).decode(errors="backslashreplace").strip("/") for path in picked]
     return names
 
 

@@ -55,11 +55,12 @@ def latency(runs: Sequence[Run], *, width: float = 9.0, height: float = 3.4) -> 
 
 def _line(ax: Axes, run: Run, i: int, of: int) -> None:
     taken, reached = cdf(run)
+    if not len(taken):
+        return
     name, dash = _LINES[i % len(_LINES)]
-    # From the first read's own latency up, not from zero: a step at 1/n.
-    ax.step(np.concatenate([taken[:1], taken]), np.concatenate([[0.0], reached]), where="post", color=COLOURS[name],
-            linestyle=dash, linewidth=1.6)  # fmt: skip
-    p50, p99 = (float(np.quantile(taken, q, method="higher")) if len(taken) else 0.0 for q in (0.5, 0.99))
+    x, y = np.insert(taken, 0, taken[0]), np.insert(reached, 0, 0)
+    ax.step(x, y, where="post", linestyle=dash, color=COLOURS[name], linewidth=1.6)
+    p50, p99 = (float(np.quantile(taken, q, method="higher")) for q in (0.5, 0.99))
     ax.plot([p50, p99], [50, 99], "o", color=COLOURS[name], markersize=4.5)
     text = f"{run.name}: p50 {duration(p50)}, p99 {duration(p99)}"
     at = (0.985, 0.05 + 0.09 * (of - 1 - i))

@@ -134,15 +134,16 @@ def _the_run(image: Tables, run: Run, limit: float | None) -> Iterator[str]:
     seen = touched(run.events, len(image.chunks))
     yield _section(
         "What is in the image",
-        "Bytes of the blob run from left to right and from top to bottom, like text. A gap is where a chunk begins: what is "
-        "smaller cannot be fetched. Strong colours were read, pale ones never.",
+        "Bytes of the blob run from left to right and from top to bottom, like text. A gap is where a chunk begins: "
+        "what is smaller cannot be fetched. Strong colours were read, pale ones never.",
         lambda width: blob_map(image, touched=seen, width=width),
     )
     yield _directories(image)
     yield _section(
         "When each chunk came",
-        "A row is a chunk, in the order of the blob. It is coloured while on its way, by why it was fetched: somebody wanted "
-        "it, or it lay beside what somebody wanted. From then on it is in the cache, and each dot is a read served there.",
+        "A row is a chunk, in the order of the blob. It is coloured while on its way, by why it was fetched: a read "
+        "wanted it, or it lay beside what a read wanted. From then on it is in the cache, and each dot is a read that "
+        "was served from there.",
         lambda width: _untitled(heat_map(run, image, width=width)),
     )
     yield _section(
@@ -165,8 +166,8 @@ def _the_run(image: Tables, run: Run, limit: float | None) -> Iterator[str]:
 def _the_grid(frame: pd.DataFrame) -> Iterator[str]:
     yield _section(
         "What it would cost otherwise",
-        "The same reads replayed on a virtual clock, under every combination of eviction, cache size, amplification and "
-        "prefetch. The framed cell is the fastest.",
+        "The same reads replayed on a virtual clock, under every combination of eviction, cache size, amplification "
+        "and prefetch. The framed cell is the fastest.",
         lambda width: grid_picture(frame, width=width),
     )
     yield ranking_html(Ranking(frame))
