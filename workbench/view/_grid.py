@@ -86,7 +86,7 @@ def _labels(ax: Axes, table: pd.DataFrame, eviction: str, prefetch: str, outer: 
     if top:
         ax.set_title(eviction, fontsize=9, color=COLOURS["ink"])
     if left:
-        ax.set_ylabel(f"prefetch {prefetch}" if prefetch == "none" else prefetch, color=COLOURS["ink"])
+        ax.set_ylabel(f"prefetch {prefetch}" if prefetch == "none" else prefetch, color=COLOURS["ink"], labelpad=7)
 
 
 def _short(seconds: float, places: int) -> str:

@@ -82,8 +82,8 @@ def test_sections(full: str, hand_made: Any, small: Run) -> None:
     page = Checker()
     page.feed(full)
     assert page.headings == [
-        "First light", "What is in the image", "When each chunk came", "What the time went into", "What the link carried",
-        "How long a read takes", "What it would cost otherwise", "Predicted beside measured",
+        "First light", "What is in the image", "When each chunk came", "What the time went into",
+        "What the link carried", "How long a read takes", "What it would cost otherwise", "Predicted beside measured",
     ]  # fmt: skip
     short = Checker()
     short.feed(report(hand_made, small, title="Just this"))
