@@ -101,6 +101,8 @@ def _lz4(source: memoryview, target: memoryview) -> int:
 def _gzip(source: memoryview, target: memoryview) -> int:
     decoder = zlib.decompressobj(wbits=31)
     plain = decoder.decompress(source, len(target) + 1)
+    if len(plain) <= len(target) and not decoder.eof:
+        raise ValueError("the stream ends early")
     if len(plain) == len(target):
         target[:] = plain
     return len(plain)

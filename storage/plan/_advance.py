@@ -17,7 +17,6 @@ from storage.plan._state import (
     PREFETCH,
     READY,
     SERVE,
-    USER,
     WAIT,
     YIELD,
     Array,

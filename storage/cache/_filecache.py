@@ -1,0 +1,270 @@
+"""The file cache: what of the image's blobs is here, and how the rest gets here.
+
+Decisions are made by a `Decider` under one lock. Everything else (reading the cache file,
+asking the backend, decoding, writing) is done outside of it, by the thread that reads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from storage.backend import BlobReader
+from storage.cache._blob_file import BlobFile
+from storage.cache._cursor import Cursor
+from storage.cache._fetch import Fetcher
+from storage.cache._folder import FolderLock
+from storage.cache._log import Log
+from storage.cache._prefetch import Prefetcher
+from storage.device import BlobInfo, Buffer
+from storage.events import Recorder
+from storage.image.tables import Blobs, Chunks
+from storage.plan import (
+    BLOCKED,
+    COMPLETE,
+    EXACT,
+    FETCH,
+    READY,
+    SERVE,
+    STORED,
+    USER,
+    WAIT,
+    YIELD,
+    Decider,
+    Options,
+    Policy,
+    Read,
+    Reg,
+    Segments,
+    keep_all,
+    plan_layout,
+)
+
+__all__ = ["FileCache"]
+
+# nydusd fetches a chunk itself when whoever claimed it takes longer.
+_PATIENCE_S = 2.0
+
+
+class FileCache:
+    """A cache folder over the blobs of one image, in upstream's file formats.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there. What an earlier run, or nydusd, left in it is found again.
+    infos, blobs, chunks
+        The image's blobs and chunk table.
+    readers
+        A reader of each blob, in the order of `infos`.
+    options
+        See `storage.plan.plan_options`.
+    capacity
+        Bytes of chunks that may be stored. A bounded folder is owned by one process.
+    policy, arena
+        What to evict; needed with a capacity. See `storage.plan.Policy`.
+    recorder
+        Where events go.
+    prefetch_workers
+        Threads that prefetch.
+    journal
+        Whether decisions are kept in ``cache.decider.journal``.
+
+    Raises
+    ------
+    CacheError
+        If the folder is another image's, is owned by another process, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        infos: Sequence[BlobInfo],
+        blobs: Blobs,
+        chunks: Chunks,
+        readers: Sequence[BlobReader],
+        options: Options,
+        *,
+        capacity: int | None = None,
+        policy: Policy = keep_all,
+        arena: tuple[int, int] = (1, 1),
+        recorder: Recorder | None = None,
+        prefetch_workers: int = 1,
+        journal: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
+        self.files = [
+            BlobFile(self.folder, info, int(count)) for info, count in zip(infos, blobs.chunk_count, strict=True)
+        ]
+        self.log = Log(recorder)
+        self.decider = Decider(plan_layout(chunks), options, capacity, policy, arena, journal)
+        self.changed = threading.Condition()
+        self.first_chunk = [int(first) for first in blobs.first_chunk]
+        self._status = self.decider.state.status
+        self._blob = self.decider.layout.blob
+        self._offset = self.decider.layout.offset
+        self._bounded = capacity is not None
+        self._patience = None if options.plan == EXACT else _PATIENCE_S
+        self._reads = itertools.count()
+        self._fetcher = Fetcher(self, infos, chunks, readers)
+        self._prefetcher = Prefetcher(self, prefetch_workers)
+        self._open()
+
+    def _open(self) -> None:
+        """Find what the folder holds."""
+        ready = [np.flatnonzero(file.map.ready) + first for file, first in zip(self.files, self.first_chunk, strict=True)]
+        rows = np.concatenate(ready).tolist() if ready else []
+        with self.changed:
+            victims = self.decider.open(rows)
+        self._fetcher.evict(victims)
+
+    def read(
+        self,
+        rows: Sequence[int],
+        offsets: Sequence[int],
+        lengths: Sequence[int],
+        buffers: Sequence[Buffer],
+        read_id: int | None = None,
+    ) -> int:
+        """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
+        if read_id is not None:
+            return self._read(rows, offsets, lengths, buffers, read_id)
+        start = time.monotonic_ns()
+        read_id = self.new_read_id()
+        try:
+            size = self._read(rows, offsets, lengths, buffers, read_id)
+        except BaseException as error:
+            self.log.failed_read(start, read_id, error)
+            raise
+        self.log.read(start, read_id, 0, size, size)
+        return size
+
+    def new_read_id(self) -> int:
+        """An id for a user read that is made of several."""
+        return next(self._reads)
+
+    def _read(
+        self,
+        rows: Sequence[int],
+        offsets: Sequence[int],
+        lengths: Sequence[int],
+        buffers: Sequence[Buffer],
+        read_id: int,
+    ) -> int:
+        size = sum(lengths)
+        cursor = Cursor(buffers, size)
+        if not self._bounded and self.is_ready(rows):
+            start = time.monotonic_ns()
+            self._copy(rows, offsets, lengths, cursor)
+            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, size)
+        else:
+            with self.changed:
+                read = self.decider.begin(Segments(rows, offsets, lengths), USER)
+            self.run(read, cursor, read_id)
+        return size
+
+    def is_ready(self, rows: Sequence[int]) -> bool:
+        """Whether all of these chunks are in the cache."""
+        status = self._status
+        return all(status[row] == READY for row in rows)
+
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Have chunks fetched in the background, in this order."""
+        self._prefetcher.put(rows)
+
+    def drain(self) -> None:
+        """Wait until no prefetch is queued or under way."""
+        self._prefetcher.drain()
+
+    @property
+    def stored(self) -> int:
+        """Bytes of chunks admitted to the cache."""
+        return int(self.decider.state.counters[STORED])
+
+    def close(self) -> None:
+        """Stop prefetching and close the files; what is cached stays."""
+        self._prefetcher.close()
+        for file in self.files:
+            file.close()
+        self._lock.release()
+
+    def run(self, read: Read, cursor: Cursor | None, read_id: int) -> bool:
+        """Do what the decider says until the read is complete.
+
+        Returns false if it is a prefetch that was told to stop.
+        """
+        waits: dict[int, tuple[int, int]] = {}
+        action = 0
+        try:
+            while True:
+                action = self._advance(read)
+                if action == SERVE:
+                    assert cursor is not None
+                    self._serve(read, cursor, read_id, waits)
+                elif action == WAIT:
+                    self._wait(read, waits)
+                elif action == FETCH:
+                    self._fetcher.fetch(read, cursor, read_id)
+                elif action == YIELD:
+                    if not self._prefetcher.wait_for_users():
+                        return False
+                else:
+                    assert action == COMPLETE
+                    return True
+        except BaseException:
+            self._abandon(read, action)
+            raise
+        finally:
+            self.log.waits_without_bytes(read_id, waits)
+
+    def _advance(self, read: Read) -> int:
+        with self.changed:
+            was_blocked = read.reg[Reg.BLOCKED] != 0
+            action = self.decider.advance(read)
+            if was_blocked and self.decider.state.counters[BLOCKED] == 0:
+                self.changed.notify_all()
+            return action
+
+    def _abandon(self, read: Read, action: int) -> None:
+        with self.changed:
+            if action == SERVE:
+                self.decider.served(read)
+            self.decider.abandon(read)
+            self.changed.notify_all()
+
+    def _serve(self, read: Read, cursor: Cursor, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
+        start = time.monotonic_ns()
+        span, (rows, offsets, lengths) = read.span, read.segments
+        part = slice(span.start, span.stop)
+        self._copy(rows[part], offsets[part], lengths[part], cursor)
+        with self.changed:
+            self.decider.served(read)
+        self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits)
+
+    def _wait(self, read: Read, waits: dict[int, tuple[int, int]]) -> None:
+        """Wait until the chunk that the read wants is no longer in flight, then let it look again."""
+        chunk = read.reg[Reg.WAITING]
+        start = time.monotonic_ns()
+        with self.changed:
+            if not self.changed.wait_for(lambda: self._status[chunk] in (0, READY), self._patience):
+                self.decider.give_up_wait(read)
+        waits[chunk] = (start, time.monotonic_ns() - start)
+
+    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> None:
+        """Copy segments out of the cache files, neighbours at once."""
+        index = 0
+        while index < len(rows):
+            blob = self._blob[rows[index]]
+            start = end = self._offset[rows[index]] + offsets[index]
+            while index < len(rows) and self._offset[rows[index]] + offsets[index] == end:
+                if self._blob[rows[index]] != blob:
+                    break
+                end += lengths[index]
+                index += 1
+            self.files[blob].read(cursor.take(end - start), start)

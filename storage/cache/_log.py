@@ -1,0 +1,171 @@
+"""What the cache logs, and how its rows are filled in. Without a recorder nothing is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from storage.backend import Transfer
+from storage.events import Cause, Kind, Outcome, Recorder
+
+__all__ = ["Log"]
+
+_READ, _HIT, _WAIT, _FETCH = int(Kind.READ), int(Kind.HIT), int(Kind.WAIT), int(Kind.FETCH)
+
+
+class Log:
+    """Rows of one cache."""
+
+    __slots__ = ("recorder",)
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self.recorder = recorder
+
+    def read(self, start: int, read_id: int, offset: int, length: int, returned: int) -> None:
+        """A user read that ended."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=_READ,
+                t_ns=start,
+                dur_ns=time.monotonic_ns() - start,
+                read_id=read_id,
+                offset=offset,
+                length=length,
+                user_bytes=returned,
+            )
+
+    def failed_read(self, start: int, read_id: int, error: BaseException) -> None:
+        """A user read that failed."""
+        if self.recorder is not None:
+            duration = time.monotonic_ns() - start
+            chunk = _int(error, "chunk")
+            self.recorder.log(kind=Kind.FAILURE, t_ns=start, dur_ns=duration, read_id=read_id, chunk=chunk, outcome=1)
+            self.recorder.log(kind=_READ, t_ns=start, dur_ns=duration, read_id=read_id, outcome=int(Outcome.ERROR))
+
+    def failed_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
+        """A chunk that was fetched along and is no good."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=Kind.FAILURE, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1
+            )
+
+    def hit(self, start: int, read_id: int, blob: int, rows: Sequence[int], size: int) -> None:
+        """Bytes served from the cache at once."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=_HIT,
+                t_ns=start,
+                dur_ns=time.monotonic_ns() - start,
+                read_id=read_id,
+                blob=blob,
+                chunk=rows[0] if rows else -1,
+                chunks=len(rows),
+                user_bytes=size,
+            )
+
+    def served(
+        self,
+        start: int,
+        read_id: int,
+        blob: int,
+        rows: Sequence[int],
+        lengths: Sequence[int],
+        waits: dict[int, tuple[int, int]],
+    ) -> None:
+        """Bytes served from the cache: delayed hits for chunks that were waited for, else hits."""
+        if self.recorder is None:
+            return
+        waited = 0
+        for row, length in zip(rows, lengths, strict=True):
+            if row in waits:
+                since, duration = waits.pop(row)
+                self._wait(since, duration, read_id, row, length)
+                waited += length
+        if sum(lengths) > waited:
+            self.hit(start, read_id, blob, rows, sum(lengths) - waited)
+
+    def waits_without_bytes(self, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
+        """Waits after which the chunk was not in the cache after all."""
+        if self.recorder is not None:
+            for row, (since, duration) in waits.items():
+                self._wait(since, duration, read_id, row, 0)
+
+    def _wait(self, since: int, duration: int, read_id: int, row: int, size: int) -> None:
+        assert self.recorder is not None
+        self.recorder.log(
+            kind=_WAIT, t_ns=since, dur_ns=duration, read_id=read_id, chunk=row, chunks=1, user_bytes=size
+        )
+
+    def request(
+        self, start: int, read_id: int, fetch_id: int, blob: int, offset: int, length: int, transfer: Transfer | None
+    ) -> None:
+        """A range read from the backend; `transfer` is None when it failed."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=Kind.REQUEST,
+                t_ns=start,
+                dur_ns=time.monotonic_ns() - start,
+                ttfb_ns=transfer.ttfb_ns if transfer else 0,
+                read_id=read_id,
+                fetch_id=fetch_id,
+                blob=blob,
+                offset=offset,
+                length=transfer.received if transfer else 0,
+                outcome=0 if transfer else int(Outcome.ERROR),
+            )
+
+    def fetched(
+        self,
+        start: int,
+        read_id: int,
+        fetch_id: int,
+        blob: int,
+        chunk: int,
+        span: tuple[int, int],
+        cause: Cause,
+        user_bytes: int,
+        dropped: bool,
+    ) -> None:
+        """A chunk, or with `chunk` -1 a gap, of a request: its compressed `span` of offset and length."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=_FETCH,
+                cause=int(cause),
+                t_ns=start,
+                read_id=read_id,
+                fetch_id=fetch_id,
+                blob=blob,
+                chunk=chunk,
+                chunks=int(chunk >= 0),
+                offset=span[0],
+                length=span[1],
+                user_bytes=user_bytes,
+                outcome=int(Outcome.DROPPED) if dropped else 0,
+            )
+
+    def work(
+        self, kind: Kind, start: int, spent: int, read_id: int, fetch_id: int, blob: int, rows: range, size: int
+    ) -> None:
+        """Decoding or persisting of a whole fetch: nanoseconds `spent` on `size` uncompressed bytes."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=int(kind),
+                t_ns=start,
+                dur_ns=spent,
+                read_id=read_id,
+                fetch_id=fetch_id,
+                blob=blob,
+                chunk=rows.start,
+                chunks=len(rows),
+                length=size,
+            )
+
+    def evicted(self, blob: int, chunk: int, size: int) -> None:
+        """A chunk that made room."""
+        if self.recorder is not None:
+            self.recorder.log(kind=Kind.EVICT, blob=blob, chunk=chunk, chunks=1, length=size)
+
+
+def _int(error: BaseException, key: str) -> int:
+    value = getattr(error, "where", {}).get(key, -1)
+    return value if isinstance(value, int) else -1

@@ -1,0 +1,125 @@
+"""RAFS in process: look names up, list folders, read files through the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from storage.cache import FileCache
+from storage.device import BlobDevice, BlobIoVec, Buffer
+from storage.image import Image
+
+__all__ = ["Rafs"]
+
+
+class Rafs:
+    """An image opened for reading: metadata from its tables, data through a `BlobDevice`.
+
+    Files are named by path, or by their row in the image's inode table, which saves the
+    look-up. Safe to use from several threads.
+
+    Examples
+    --------
+    >>> with open_store("image", cache_dir="cache") as rafs:
+    ...     rafs.read("/json/__init__.py", 0, 4096)
+    """
+
+    def __init__(self, image: Image, cache: FileCache) -> None:
+        self.image = image
+        self.cache = cache
+        self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
+        self._blob = memoryview(image.chunks.blob)
+
+    def lookup(self, path: str | bytes) -> int:
+        """The inode row of a path.
+
+        Raises
+        ------
+        PathError
+            If there is no such file.
+        """
+        return self.image.lookup(path)
+
+    def readdir(self, path: str | bytes) -> list[str]:
+        """Names in a folder, in the image's order."""
+        return [name.decode("utf-8", "surrogateescape") for name, _ in self.image.children(self.lookup(path))]
+
+    def stat(self, path: str | bytes) -> Any:
+        """What the image knows of a file; see `Image.stat`."""
+        return self.image.stat(self.lookup(path))
+
+    def readlink(self, path: str | bytes) -> str:
+        """Where a symbolic link points."""
+        return self.image.readlink(self.lookup(path)).decode("utf-8", "surrogateescape")
+
+    def read(self, file: str | bytes | int, offset: int = 0, length: int = -1) -> bytes:
+        """Bytes of a regular file, fewer than `length` at its end; by default all.
+
+        Raises
+        ------
+        PathError
+            If the file is not there or is not a regular file.
+        BackendError, IntegrityError, CacheError
+            See `BlobDevice.read_to`.
+        """
+        row = file if isinstance(file, int) else self.lookup(file)
+        left = max(int(self.image.inodes.size[row]) - offset, 0)
+        data = bytearray(left if length < 0 else min(length, left))
+        self.readinto(row, offset, data)
+        return bytes(data)
+
+    def readinto(self, row: int, offset: int, buffer: Buffer) -> int:
+        """Fill `buffer` from a regular file; returns how many bytes there were."""
+        start = time.monotonic_ns()
+        read_id = self.cache.new_read_id()
+        try:
+            size = self._read(row, offset, buffer, read_id)
+        except BaseException as error:
+            self.cache.log.failed_read(start, read_id, error)
+            raise
+        self.cache.log.read(start, read_id, offset, len(buffer), size)
+        return size
+
+    def _read(self, row: int, offset: int, buffer: Buffer, read_id: int) -> int:
+        iovecs = self.io_vecs(row, offset, len(buffer))
+        if len(iovecs) == 1:
+            return self.device.read_to(iovecs[0], [buffer], read_id)
+        done, view = 0, memoryview(buffer)
+        for iovec in iovecs:
+            done += self.device.read_to(iovec, [view[done : done + iovec.size]], read_id)
+        return done
+
+    def io_vecs(self, row: int, offset: int, length: int) -> list[BlobIoVec]:
+        """The IO that a read of a file is made of: a vector for each run of chunks of one blob."""
+        rows, offsets, lengths = (column.tolist() for column in self.image.segments(row, offset, length))
+        vectors: list[BlobIoVec] = []
+        start = 0
+        for end in range(1, len(rows) + 1):
+            if end == len(rows) or self._blob[rows[end]] != self._blob[rows[start]]:
+                part = slice(start, end)
+                info = self.image.infos[self._blob[rows[start]]]
+                vectors.append(BlobIoVec(info, self.image.chunks, rows[part], offsets[part], lengths[part]))
+                start = end
+        return vectors
+
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Have chunks fetched in the background, in this order."""
+        self.cache.prefetch(rows)
+
+    def drain(self) -> None:
+        """Wait until no prefetch is queued or under way."""
+        self.cache.drain()
+
+    def close(self) -> None:
+        """Close the store; what is cached stays."""
+        self.cache.close()
+
+    def __enter__(self) -> Rafs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()

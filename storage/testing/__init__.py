@@ -1,0 +1,1 @@
+"""For tests of yours and ours: hypothesis strategies, made images and blobs, conformance suites."""
