@@ -109,9 +109,8 @@ def _painted(
     """(2 * lines, columns, 4) colours: each line, and a thinner gap below it."""
     # Paled towards white, not see-through: the names on it are dark on any page.
     strength = np.ones(len(tint)) if touched is None else np.where(touched, 1.0, 0.28)
-    colours = np.zeros((*laid.chunk.shape, 4))
-    colours[..., :3] = (1 - strength[:, None] * (1 - tint))[laid.chunk]
-    colours[..., 3] = np.where(laid.chunk >= 0, np.where(laid.edge, 0.25, 1.0), 0.0)
+    dark = (strength[:, None] * (1 - tint))[laid.chunk] * np.where(laid.edge, 0.25, 1.0)[..., None]
+    colours = np.concatenate([1 - dark, (laid.chunk >= 0)[..., None]], axis=-1)
     lines = np.repeat(colours, 8, axis=0)
     lines[7::8] = 0
     return lines

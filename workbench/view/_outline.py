@@ -20,7 +20,7 @@ PART_WORDS: Final = {
     "think": "the program itself",
 }
 ASKED: Final = {
-    "hit": ("ready in the cache", "hit"),
+    "hit": ("ready in cache", "hit"),
     "wait": ("already in flight", "waiting"),
     "fetch": ("fetched for it", "demand"),
 }
