@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -91,6 +92,7 @@ def _total(column: pd.Series, good: pd.Series) -> int:
     return int(column.reindex(good.index, fill_value=0).sum())
 
 
-def _require(holds: pd.Series, what: str, ids: pd.Index) -> None:
-    if not holds.all():
-        raise IntegrityError(what, field=ids.name, id=ids[~holds][0])
+def _require(holds: pd.Series, what: str, ids: pd.Index | pd.Series) -> None:
+    bad = ids.to_numpy()[~np.asarray(holds, np.bool_)]
+    if len(bad):
+        raise IntegrityError(what, field=ids.name, id=bad[0])
