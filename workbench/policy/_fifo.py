@@ -1,0 +1,33 @@
+"""First in, first out: what was admitted first goes first, however often it is hit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage.plan import Policy
+from workbench.policy._queue import arena, clear, oldest_free, push, unlink
+
+__all__ = ["arena", "functions"]
+
+
+def _init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
+    clear(ints)
+
+
+def _on_hit(ints: Any, floats: Any, chunk: int) -> None:
+    pass
+
+
+def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
+    push(ints, chunk)
+
+
+def _victim(ints: Any, floats: Any, pinned: Any) -> int:
+    return oldest_free(ints, pinned)
+
+
+def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
+    unlink(ints, chunk)
+
+
+functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove)
