@@ -1,0 +1,182 @@
+"""Compile the decider's plain functions, and everything they call, with numba.
+
+A function is cloned with its global functions replaced by compiled clones of theirs. What
+comes out is kept on disk under a hash of all that went in: bytecode and constants of every
+function reached, and the versions of Python, numba and llvmlite. So nothing that is found
+there is ever stale, which numba's own cache cannot say of functions that were imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
+
+from storage.plan import Policy
+
+__all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
+
+_OURS = ("storage.", "workbench.")
+
+_ints, _floats, _pins, _int = numba.int64[::1], numba.float64[::1], numba.int32[::1], numba.int64
+_ONE = numba.void(_ints, _floats, _int)
+_SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, _floats, _pins), _ONE)
+
+
+@functools.cache
+def compile_function(function: Callable[..., Any]) -> Any:
+    """The function, compiled on its first call for the types that it is called with."""
+    return _remembered(numba.njit(_clone(function)), function)
+
+
+@functools.cache
+def compile_policy(functions: Policy) -> Policy:
+    """A policy's functions as function values of fixed signatures."""
+    return Policy(*(_value(function, sig) for function, sig in zip(functions, _SIGNATURES, strict=True)))
+
+
+def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any) -> Policy:
+    """Function values that call C callbacks: ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``,
+    ``victim(pinned, n)``, ``on_remove(chunk)``, arrays as addresses.
+    """
+
+    def call_init(ints, floats, sizes, capacity):  # type: ignore[no-untyped-def]
+        init(sizes.ctypes.data, len(sizes), capacity)
+
+    def call_hit(ints, floats, chunk):  # type: ignore[no-untyped-def]
+        on_hit(chunk)
+
+    def call_admit(ints, floats, chunk):  # type: ignore[no-untyped-def]
+        on_admit(chunk)
+
+    def call_victim(ints, floats, pinned):  # type: ignore[no-untyped-def]
+        return victim(pinned.ctypes.data, len(pinned))
+
+    def call_remove(ints, floats, chunk):  # type: ignore[no-untyped-def]
+        on_remove(chunk)
+
+    calls = (call_init, call_hit, call_admit, call_victim, call_remove)
+    return Policy(*(numba.cfunc(sig)(call) for call, sig in zip(calls, _SIGNATURES, strict=True)))
+
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    """A hash of all that decides what the function compiles to, the functions that it calls included."""
+    versions = (sys.version, numba.__version__, llvmlite.__version__)
+    return hashlib.sha256(repr((versions, sorted(set(_parts(function, set()))))).encode()).hexdigest()[:32]
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: under ``NUMBA_CACHE_DIR`` or the user's cache folder."""
+    root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "nydus-workbench"
+
+
+def _value(function: Callable[..., Any], signature: Any) -> Any:
+    value = _remembered(CFunc(_clone(function), normalize_signature(signature), {}, {}), function)
+    value.compile()
+    return value
+
+
+@functools.cache
+def _clone(function: Any) -> Any:
+    """The same code with compiled globals."""
+    names = dict(function.__globals__)
+    for name, called in _called(function):
+        names[name] = _inner(called)
+    clone = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    clone.__module__ = function.__module__
+    return clone
+
+
+@functools.cache
+def _inner(function: Any) -> Any:
+    return numba.njit(_clone(function))
+
+
+def _called(function: Any) -> Iterator[tuple[str, Any]]:
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, types.FunctionType) and value.__module__.startswith(_OURS):
+            yield name, value
+
+
+def _parts(function: Any, seen: set[Any]) -> Iterator[str]:
+    """Code and constants of a function and of all that it calls."""
+    seen.add(function)
+    code = function.__code__
+    yield repr((function.__module__, code.co_name, code.co_code, code.co_consts, code.co_names, function.__defaults__))
+    called = dict(_called(function))
+    for name in code.co_names:
+        if name in called:
+            if called[name] not in seen:
+                yield from _parts(called[name], seen)
+        elif name in function.__globals__:
+            value = function.__globals__[name]
+            yield repr((function.__module__, name, getattr(value, "_fields", None) or value))
+
+
+def _remembered(compiled: Any, function: Callable[..., Any]) -> Any:
+    """Have numba look on disk first; where nothing can be kept, it compiles each time."""
+    clone = _clone(function)
+    clone.fingerprint = fingerprint(function)
+    with contextlib.suppress(RuntimeError):
+        compiled._cache = _Cache(clone)
+    return compiled
+
+
+class _Locator(_CacheLocator):  # type: ignore[misc]
+    """Files in our folder, told apart by the function's fingerprint."""
+
+    def __init__(self, fingerprint: str, py_file: str) -> None:
+        self._fingerprint = fingerprint
+        self._py_file = py_file
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return self._fingerprint
+
+    def get_disambiguator(self) -> str:
+        return self._fingerprint
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> _Locator | None:
+        locator = cls(py_func.fingerprint, py_file)
+        try:
+            locator.ensure_cache_path()
+        except OSError:
+            return None
+        return locator
+
+
+class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """numba's cache, for which a file that is damaged or a disk that is full is no reason to fail."""
+
+    _impl_class = _Impl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError):
+            return super().load_overload(sig, target_context)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
