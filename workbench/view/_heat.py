@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.axes import Axes
 
+from storage.events import OUTCOMES
 from workbench.layout import TOP, Tables, owners
 from workbench.view._style import CAUSES, COLOURS, Picture, bare, picture, rgb, styled
-from workbench.view._table import Columns, Run, ends, origin, pick, reads_of, spread
+from workbench.view._table import Columns, Run, ends, origin, pick, reads_of, request_of, spread
 
 __all__ = ["Heat", "heat", "heat_map", "mark_programs"]
 
@@ -58,8 +59,8 @@ def heat(events: pa.Table, chunks: int | None = None, rows: int = 260, columns: 
     rows, columns
         The finest that the map may be; there are never more rows than chunks.
     """
-    fetches, hits, gone, stored = (pick(events, kind) for kind in ("fetch", "hit", "evict", "persist"))
-    fetches = {name: column[fetches["chunk"] >= 0] for name, column in fetches.items()}
+    fetches, hits, gone = _fetches(events), pick(events, "hit"), pick(events, "evict")
+    hits = _with_chunk(hits)
     known = max(int((c["chunk"] + np.maximum(c["chunks"], 1)).max(initial=1)) for c in (fetches, hits))
     total = max(chunks or 0, known)
     start = origin(events)
@@ -72,7 +73,7 @@ def heat(events: pa.Table, chunks: int | None = None, rows: int = 260, columns: 
     served = np.zeros((grid.rows, columns), np.int64)
     which, chunk = spread(hits["chunk"], np.maximum(hits["chunks"], 1))
     np.add.at(served, (grid.row(chunk), grid.column(hits["t_ns"])[which]), 1)
-    return Heat(_resident(grid, fetches, stored, gone), served, fetched, start, end, total)
+    return Heat(_resident(grid, fetches, gone), served, fetched, start, end, total)
 
 
 @styled
@@ -161,12 +162,23 @@ class _Grid(NamedTuple):
         return chunk * self.rows // self.chunks
 
 
-def _resident(grid: _Grid, fetches: Columns, stored: Columns, gone: Columns) -> npt.NDArray[np.float64]:
-    """Chunks are in the cache from the end of their fetch until they are evicted."""
+def _with_chunk(columns: Columns) -> Columns:
+    known = columns["chunk"] >= 0
+    return {name: column[known] for name, column in columns.items()}
+
+
+def _fetches(events: pa.Table) -> Columns:
+    """Chunks that were fetched, each with the time of its request."""
+    fetches, requests = _with_chunk(pick(events, "fetch")), pick(events, "request")
+    at = request_of(requests, fetches)
+    return fetches | {name: requests[name][at] for name in ("t_ns", "dur_ns")}
+
+
+def _resident(grid: _Grid, fetches: Columns, gone: Columns) -> npt.NDArray[np.float64]:
+    """Chunks are in the cache from the end of their request until they are evicted, unless there was no room."""
     change = np.zeros((grid.rows, grid.columns + 1))
-    kept = np.isin(fetches["fetch_id"], stored["fetch_id"])
-    arrived = (grid.row(fetches["chunk"][kept]), grid.column(ends(fetches)[kept]))
-    np.add.at(change, arrived, 1)
+    kept = fetches["outcome"] == OUTCOMES.index("ok")
+    np.add.at(change, (grid.row(fetches["chunk"][kept]), grid.column(ends(fetches)[kept])), 1)
     np.add.at(change, (grid.row(gone["chunk"]), grid.column(gone["t_ns"])), -1)
     each = np.bincount(grid.row(np.arange(grid.chunks)), minlength=grid.rows)
     return np.clip(np.cumsum(change, axis=1)[:, :-1] / each[:, None], 0, 1)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from workbench.view._style import CAUSES
-from workbench.view._table import Columns, Run, ends, origin, pick, reads_of, tracks
+from workbench.view._table import Columns, Run, ends, origin, pick, reads_of, request_of, tracks
 
 __all__ = ["perfetto", "write_perfetto"]
 
@@ -70,11 +70,18 @@ def _connections(events: pa.Table) -> Iterator[Slice]:
     lanes = tracks(requests)
     for lane in range(int(lanes.max(initial=-1)) + 1):
         yield _named("thread_name", f"connection {lane + 1}", _BACKEND, lane)
-    for row, lane in zip(_rows(requests), lanes.tolist(), strict=True):
-        cause = CAUSES[row["cause"]] if row["cause"] >= 0 else "request"
-        yield _slice(cause, "request", row, start, _BACKEND, lane)
+    for row, lane, causes in zip(_rows(requests), lanes.tolist(), _causes(events, requests), strict=True):
+        yield _slice(" + ".join(causes) or "request", "request", row, start, _BACKEND, lane)
         if row["ttfb_ns"]:
             yield _slice("first byte", "request", row | {"dur_ns": row["ttfb_ns"]}, start, _BACKEND, lane)
+
+
+def _causes(events: pa.Table, requests: Columns) -> list[list[str]]:
+    """For each request, why it was made: the causes of its chunks."""
+    fetches = pick(events, "fetch")
+    brought = np.zeros((len(requests["t_ns"]), len(CAUSES)), bool)
+    brought[request_of(requests, fetches), fetches["cause"]] = True
+    return [[cause for cause, some in zip(CAUSES, row, strict=True) if some] for row in brought.tolist()]
 
 
 def _counters(events: pa.Table) -> Iterator[Slice]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage.errors import TraceError
+from storage.events import OUTCOMES
 from workbench.view._style import CAUSES
 
 __all__ = ["Columns", "Run", "codes", "ends", "origin", "pick", "reads_of", "request_of", "spread", "touched", "tracks"]
@@ -65,11 +66,12 @@ def codes(column: pa.ChunkedArray, names: Sequence[str]) -> I64:
 
 
 def pick(events: pa.Table, *kinds: str) -> Columns:
-    """Rows of these kinds in the order of their time; ``cause`` is a position in `CAUSES`."""
+    """Rows of these kinds by time; ``cause`` and ``outcome`` are positions in `CAUSES` and `OUTCOMES`."""
     chosen = events.filter(pa.array(codes(events["kind"], kinds) >= 0))
     order = np.argsort(chosen["t_ns"].to_numpy(), kind="stable")
     columns = {name: chosen[name].to_numpy().astype(np.int64)[order] for name in _NUMBERS}
-    return columns | {"cause": codes(chosen["cause"], CAUSES)[order]}
+    words = {"cause": CAUSES, "outcome": OUTCOMES}
+    return columns | {name: codes(chosen[name], known)[order] for name, known in words.items()}
 
 
 def ends(columns: Columns) -> I64:

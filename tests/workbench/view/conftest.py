@@ -51,26 +51,23 @@ def small() -> Run:
     span, ahead = {"chunk": 0, "chunks": 2}, {"chunk": 2, "chunks": 1}
     rows: list[Row] = [
         {"kind": "read", "t_ns": 10, "dur_ns": 100, "read_id": 0, "length": 500, "user_bytes": 500},
-        {"kind": "fetch", "t_ns": 12, "dur_ns": 60, "cause": "demand", "chunk": 0, "chunks": 1, "length": 200}
+        {"kind": "fetch", "t_ns": 12, "cause": "demand", "chunk": 0, "chunks": 1, "length": 200}
         | mine
         | {"user_bytes": 500},
-        {"kind": "fetch", "t_ns": 12, "dur_ns": 60, "cause": "amplify", "chunk": 1, "chunks": 1, "offset": 200}
+        {"kind": "fetch", "t_ns": 12, "cause": "amplify", "chunk": 1, "chunks": 1, "offset": 200}
         | mine
         | {"length": 100},
-        {"kind": "request", "t_ns": 12, "dur_ns": 60, "ttfb_ns": 40, "cause": "demand", "length": 300} | mine | span,
-        {"kind": "decode", "t_ns": 72, "dur_ns": 15, "cause": "demand", "length": 900} | mine | span,
-        {"kind": "persist", "t_ns": 87, "dur_ns": 5, "cause": "demand", "length": 900} | mine | span,
-        {"kind": "fetch", "t_ns": 120, "dur_ns": 70, "cause": "prefetch", "offset": 300, "length": 150} | other | ahead,
-        {"kind": "request", "t_ns": 120, "dur_ns": 70, "ttfb_ns": 40, "cause": "prefetch", "offset": 300}
-        | other
-        | ahead
-        | {"length": 150},
+        {"kind": "request", "t_ns": 12, "dur_ns": 60, "ttfb_ns": 40, "length": 300} | mine,
+        {"kind": "decode", "t_ns": 72, "dur_ns": 15, "length": 900} | mine | span,
+        {"kind": "persist", "t_ns": 87, "dur_ns": 5, "length": 900} | mine | span,
+        {"kind": "fetch", "t_ns": 120, "cause": "prefetch", "offset": 300, "length": 150} | other | ahead,
+        {"kind": "request", "t_ns": 120, "dur_ns": 70, "ttfb_ns": 40, "offset": 300, "length": 150} | other,
         {"kind": "read", "t_ns": 140, "dur_ns": 5, "read_id": 1, "length": 400, "user_bytes": 400},
         {"kind": "hit", "t_ns": 141, "read_id": 1, "chunk": 1, "chunks": 1, "user_bytes": 400},
         {"kind": "read", "t_ns": 165, "dur_ns": 50, "read_id": 2, "length": 300, "user_bytes": 300},
         {"kind": "wait", "t_ns": 166, "dur_ns": 30, "read_id": 2, "chunk": 2, "chunks": 1, "user_bytes": 300},
-        {"kind": "decode", "t_ns": 190, "dur_ns": 4, "cause": "prefetch", "length": 300} | other | ahead,
-        {"kind": "persist", "t_ns": 194, "dur_ns": 2, "cause": "prefetch", "length": 300} | other | ahead,
+        {"kind": "decode", "t_ns": 190, "dur_ns": 4, "length": 300} | other | ahead,
+        {"kind": "persist", "t_ns": 194, "dur_ns": 2, "length": 300} | other | ahead,
         {"kind": "evict", "t_ns": 200, "chunk": 0, "chunks": 1, "length": 500},
     ]
     reads = [
@@ -124,14 +121,16 @@ class _Machine:
         length, plain = int(self.packed[chunks].sum()), int(self.sizes[chunks].sum())
         arrived, decode, persist = t + RTT_NS + int(length / BYTES_PER_NS), plain, plain // 2
         ids = {"read_id": read_id, "fetch_id": self.fetches, "worker": worker}
-        span = ids | {"chunk": chunk, "chunks": len(chunks), "cause": cause, "length": length}
+        span = ids | {"chunk": chunk, "chunks": len(chunks)}
         self.fetches += 1
         for c in chunks:
             why = {"cause": cause if c == chunk or cause == "prefetch" else "amplify", "chunk": c, "chunks": 1}
             given = {"length": int(self.packed[c]), "user_bytes": user_bytes if c == chunk else 0}
-            self.rows.append({"kind": "fetch", "t_ns": t, "dur_ns": arrived - t, **ids, **why, **given})
+            self.rows.append({"kind": "fetch", "t_ns": t, **ids, **why, **given})
             self.ready[c] = arrived + decode + persist
-        self.rows.append({"kind": "request", "t_ns": t, "dur_ns": arrived - t, "ttfb_ns": RTT_NS, **span})
+        self.rows.append(
+            {"kind": "request", "t_ns": t, "dur_ns": arrived - t, "ttfb_ns": RTT_NS, **ids, "length": length}
+        )
         self.rows.append({"kind": "decode", "t_ns": arrived, "dur_ns": decode, **span, "length": plain})
         self.rows.append({"kind": "persist", "t_ns": arrived + decode, "dur_ns": persist, **span, "length": plain})
         return arrived + decode + persist

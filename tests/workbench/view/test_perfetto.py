@@ -57,7 +57,7 @@ def test_slices_of_a_small_run(small: Run) -> None:
     assert ("a.py", "read", 2, 0, 0.0, 0.1) in slices
     assert ("wait", "wait", 3, 0, 0.156, 0.03) in slices
     assert ("decode", "decode", 2, 0, 0.062, 0.015) in slices
-    assert ("demand", "request", 1, 0, 0.002, 0.06) in slices
+    assert ("demand + amplify", "request", 1, 0, 0.002, 0.06) in slices
     assert ("first byte", "request", 1, 0, 0.002, 0.04) in slices
     assert ("prefetch", "request", 1, 0, 0.11, 0.07) in slices
 

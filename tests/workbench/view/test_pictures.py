@@ -60,6 +60,21 @@ def test_heat_bins_many_chunks(make: Callable[..., Run]) -> None:
     assert 0 < data.resident.max() <= 1
 
 
+def test_what_found_no_room_is_not_in_the_cache(events_of: Callable[[list[dict[str, object]]], pa.Table]) -> None:
+    """A dropped chunk is on its way, but never resident; a read of no bytes hits no chunk."""
+    rows: list[dict[str, object]] = [
+        {"kind": "request", "t_ns": 0, "dur_ns": 10, "fetch_id": 0, "length": 2},
+        {"kind": "fetch", "fetch_id": 0, "chunk": 0, "length": 1, "cause": "demand", "outcome": "dropped"},
+        {"kind": "fetch", "fetch_id": 0, "chunk": 1, "length": 1, "cause": "amplify"},
+        {"kind": "hit", "t_ns": 20, "chunk": -1},
+        {"kind": "read", "t_ns": 0, "dur_ns": 40},
+    ]
+    data = heat(events_of(rows), rows=2, columns=4)
+    assert data.fetched.any(axis=(0, 2)).tolist() == [True, True]
+    assert data.resident.tolist() == [[0, 0, 0, 0], [0, 1, 1, 1]]
+    assert data.hits.sum() == 0
+
+
 def test_what_was_wanted_is_painted_over_what_came_along(small: Run) -> None:
     """Where several causes share a cell, demand is what shows; where nothing happened, nothing."""
     data = heat(small.events, chunks=8, rows=1, columns=205)
