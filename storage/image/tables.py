@@ -108,8 +108,10 @@ class Inodes(Table):
     mtime_ns : (n,) int64
     first_extent, extents : (n,) int64, int32
         Slice of `Extents`; empty except for regular files.
-    xattr_offset, data_offset : (n,) int64
-        Where in the bootstrap xattrs and inline or plain data lie; -1 for none.
+    xattr_offset : (n,) int64
+        Where in the bootstrap xattrs lie; -1 for none.
+    data_offset, tail_offset : (n,) int64
+        Where whole blocks, or chunk addresses, lie, and where inline data behind the inode do.
     layout : (n,) int32
         EROFS data layout: 0 plain, 2 inline tail, 4 chunk-based.
     """
@@ -126,6 +128,7 @@ class Inodes(Table):
     extents: I32
     xattr_offset: I64
     data_offset: I64
+    tail_offset: I64
     layout: I32
 
 

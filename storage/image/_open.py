@@ -1,0 +1,315 @@
+"""From a path to an image: what IMAGE means on the command line, and how it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.codec import Compressor, decompress_into
+from storage.errors import FormatError, StorageError, UnsupportedError
+from storage.image._chunks import blob_rows, chunk_table, metas_of_records
+from storage.image._image import Image
+from storage.image._inodes import read_extents
+from storage.image._meta import BlobMeta, blob_meta_span, read_blob_meta
+from storage.image._ondisk import CHUNK_RECORD, EROFS_MAGIC, SUPER_OFFSET
+from storage.image._super import SuperBlock, read_blob_table, read_super_block, table_at
+from storage.image._tree import read_tree
+from storage.image.blob_info import BlobFeatures, BlobInfo
+from storage.image.tables import Blobs, Entries, Extents, Inodes
+
+__all__ = ["Bootstrap", "Located", "locate", "open_bootstrap", "open_image"]
+
+_TAR_BLOCK = 512
+_TOC_ENTRY = np.dtype(
+    [
+        ("flags", "<u4"),
+        ("reserved", "<u4"),
+        ("name", "S16"),
+        ("digest", "V32"),
+        ("compressed_offset", "<u8"),
+        ("compressed_size", "<u8"),
+        ("uncompressed_size", "<u8"),
+        ("reserved2", "V48"),
+    ]
+)
+_TOC_COMPRESSORS = {1: Compressor.NONE, 2: Compressor.ZSTD, 4: Compressor.LZ4_BLOCK}
+_MAX_BOOTSTRAP = 4 << 30
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where an image is.
+
+    Attributes
+    ----------
+    path
+        The file that holds the bootstrap.
+    bootstrap
+        The bootstrap.
+    blobs
+        The folder of blobs.
+    inlined
+        Whether `path` is a blob with the bootstrap in it.
+    """
+
+    path: Path
+    bootstrap: bytes = field(repr=False)
+    blobs: Path
+    inlined: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """A parsed bootstrap: all but the chunks, which take the blobs' ``blob.meta``."""
+
+    digest: str
+    block: SuperBlock
+    infos: tuple[BlobInfo, ...]
+    blobs: Blobs
+    inodes: Inodes
+    entries: Entries
+    extents: Extents
+    records: np.ndarray = field(repr=False)
+    prefetch: npt.NDArray[np.int32]
+    data: npt.NDArray[np.uint8] = field(repr=False)
+
+    def with_blob_meta(self, metas: Sequence[BlobMeta]) -> Image:
+        """The image, given the ``blob.meta`` of each blob.
+
+        Raises
+        ------
+        FormatError
+            If they contradict the bootstrap.
+        """
+        chunks = chunk_table(self.infos, metas, self.records, self.blobs)
+        longer = self.extents.length > chunks.uncompressed_size[self.extents.chunk]
+        if longer.any():
+            at = int(np.flatnonzero(longer)[0])
+            raise FormatError("a file has more bytes than its chunk", chunk=int(self.extents.chunk[at]))
+        return Image(
+            bootstrap_digest=self.digest,
+            chunk_size=self.block.chunk_size,
+            infos=self.infos,
+            inodes=self.inodes,
+            entries=self.entries,
+            extents=self.extents,
+            chunks=chunks,
+            blobs=self.blobs,
+            prefetch=self.prefetch,
+            data=self.data,
+        )
+
+    def image(self) -> Image:
+        """The image as far as the bootstrap alone tells: chunks that it does not use are empty."""
+        return self.with_blob_meta(metas_of_records(self.infos, self.records, self.blobs))
+
+
+def open_bootstrap(source: str | Path | bytes | Located) -> Bootstrap:
+    """Parse a bootstrap, in one vectorised pass over its bytes.
+
+    Parameters
+    ----------
+    source
+        Its path, its bytes, or what `locate` found.
+
+    Raises
+    ------
+    FormatError
+        If it is not a RAFS v6 bootstrap, or is broken; names the path, and the offset or field.
+    """
+    if isinstance(source, (str, Path)):
+        source = locate(source)
+    content = source if isinstance(source, bytes) else source.bootstrap
+    try:
+        parsed = _parse(content)
+    except StorageError as error:
+        if isinstance(source, Located):
+            error.where.setdefault("path", source.path)
+        raise
+    if isinstance(source, Located) and source.inlined:
+        return replace(parsed, infos=tuple(_named_after(info, source.path.name) for info in parsed.infos))
+    return parsed
+
+
+def _named_after(info: BlobInfo, name: str) -> BlobInfo:
+    """A blob that holds the bootstrap cannot name itself: it goes by its file's name."""
+    own = info.has_feature(BlobFeatures.INLINED_FS_META) and not info.has_feature(BlobFeatures.SEPARATE)
+    return replace(info, blob_id=name) if own else info
+
+
+def _parse(content: bytes) -> Bootstrap:
+    data = np.frombuffer(content, np.uint8)
+    block = read_super_block(data)
+    infos = read_blob_table(data, block)
+    blobs = blob_rows(infos)
+    inodes, entries = read_tree(data, block)
+    inodes, extents = read_extents(data, block, inodes, blobs)
+    if int(blobs.chunk_count.sum()) > 0 and len(extents) == 0 and block.chunk_table[1] == 0:
+        raise FormatError("has blobs, but neither files nor a chunk table", field="chunk_table")
+    return Bootstrap(
+        digest=hashlib.sha256(content).hexdigest(),
+        block=block,
+        infos=infos,
+        blobs=blobs,
+        inodes=inodes,
+        entries=entries,
+        extents=extents,
+        records=table_at(data, CHUNK_RECORD, block.chunk_table, "chunk_table"),
+        prefetch=_prefetch_rows(data, block, inodes),
+        data=data,
+    )
+
+
+def _prefetch_rows(data: np.ndarray, block: SuperBlock, inodes: Inodes) -> npt.NDArray[np.int32]:
+    if block.prefetch_table[0] == 0:
+        return np.zeros(0, np.int32)
+    nids = table_at(data, np.dtype("<u4"), block.prefetch_table, "prefetch_table").astype(np.int64)
+    order = np.argsort(inodes.nid)
+    at = np.minimum(np.searchsorted(inodes.nid[order], nids), len(order) - 1)
+    rows = order[at]
+    return rows[inodes.nid[rows] == nids].astype(np.int32)
+
+
+def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
+    """Find bootstrap and blobs.
+
+    Parameters
+    ----------
+    path
+        A bootstrap, a blob with an inlined bootstrap, or a folder that holds either.
+    blobs
+        The folder of blobs; by default ``blobs`` beside the bootstrap, or the blob's own folder.
+
+    Raises
+    ------
+    FormatError
+        If there is nothing of the kind, or more than one; names the path.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            path = _in_folder(path)
+        content = _read(path)
+    except OSError as error:
+        raise FormatError(f"the image cannot be read: {error.strerror}", path=path) from error
+    if not _is_bootstrap(content):
+        inlined = _inlined(content, path)
+        return Located(path, inlined, path.parent if blobs is None else Path(blobs), inlined=True)
+    if blobs is None:
+        beside = path.parent / "blobs"
+        blobs = beside if beside.is_dir() else path.parent
+    return Located(path, content, Path(blobs))
+
+
+def _in_folder(folder: Path) -> Path:
+    for name in ("bootstrap", "image.boot", "merged.boot", "image/image.boot"):
+        if (folder / name).is_file():
+            return folder / name
+    inside = folder / "blobs" if (folder / "blobs").is_dir() else folder
+    found = [file for file in sorted(inside.iterdir()) if file.is_file() and _ends_like_blob(file)]
+    if len(found) != 1:
+        what = "no image" if not found else f"{len(found)} blobs that may hold one"
+        raise FormatError(f"there is {what} in this folder: name a bootstrap or a blob", path=folder)
+    return found[0]
+
+
+def _ends_like_blob(file: Path) -> bool:
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(size - _TAR_BLOCK, 0))
+        return stream.read(16).startswith((b"image.boot", b"rafs.blob.toc"))
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_BOOTSTRAP:
+        raise FormatError("is too large for an image with its bootstrap in it", path=path)
+    return path.read_bytes()
+
+
+def _is_bootstrap(content: bytes) -> bool:
+    magic = int.from_bytes(content[SUPER_OFFSET : SUPER_OFFSET + 4], "little")
+    return magic == EROFS_MAGIC or content[:4] == b"SFAR"
+
+
+def _inlined(content: bytes, path: Path) -> bytes:
+    """The bootstrap out of a blob: a tar whose headers lie behind their files, a ToC perhaps last."""
+    name, start, size = _last_member(content, len(content), path)
+    if name == "image.boot":
+        return content[start : start + size]
+    if name != "rafs.blob.toc":
+        raise FormatError("is not a RAFS image: no bootstrap, nor a blob with one in it", path=path)
+    for entry in table_at(np.frombuffer(content, np.uint8), _TOC_ENTRY, (start, size), "toc"):
+        if entry["name"] == b"image.boot":
+            return _toc_content(content, entry, path)
+    raise FormatError("is a blob without a bootstrap in it", path=path)
+
+
+def _last_member(content: bytes, end: int, path: Path) -> tuple[str, int, int]:
+    header = content[max(end - _TAR_BLOCK, 0) : end]
+    try:
+        size = int(header[124:135].rstrip(b"\0 ") or b"0", 8)
+    except ValueError:
+        size = -1
+    start = end - _TAR_BLOCK - size
+    if header[257:262] != b"ustar" or size < 0 or start < 0:
+        raise FormatError("is not a RAFS image: no bootstrap, nor a blob with one in it", path=path)
+    return header[:100].rstrip(b"\0").decode("ascii", "replace"), start, size
+
+
+def _toc_content(content: bytes, entry: np.void, path: Path) -> bytes:
+    start, stored, size = (int(entry[name]) for name in ("compressed_offset", "compressed_size", "uncompressed_size"))
+    compressor = _TOC_COMPRESSORS.get(int(entry["flags"]))
+    if compressor is None:
+        raise UnsupportedError(f"the ToC has flags {entry['flags']:#x}", path=path, field="toc")
+    if start + stored > len(content) or size > _MAX_BOOTSTRAP:
+        raise FormatError("the bootstrap lies past the end of its blob", path=path, offset=start)
+    plain = bytearray(size)
+    decompress_into(compressor, memoryview(content)[start : start + stored], memoryview(plain))
+    return bytes(plain)
+
+
+def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
+    """Open an image as tables.
+
+    The ``blob.meta`` of blobs that are at hand is read; for want of one, chunks are those
+    that the bootstrap uses.
+
+    Parameters
+    ----------
+    path, blobs
+        See `locate`.
+
+    Raises
+    ------
+    FormatError
+        If it is not an image that can be read.
+    """
+    located = locate(path, blobs)
+    bootstrap = open_bootstrap(located)
+    files = [located.blobs / info.blob_id for info in bootstrap.infos]
+    if not all(file.is_file() for file in files):
+        return bootstrap.image()
+    try:
+        metas = [_meta_of(info, file) for info, file in zip(bootstrap.infos, files, strict=True)]
+        return bootstrap.with_blob_meta(metas)
+    except StorageError as error:
+        error.where.setdefault("path", located.path)
+        raise
+
+
+def _meta_of(info: BlobInfo, file: Path) -> BlobMeta:
+    offset, length = blob_meta_span(info)
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            raw = stream.read(length)
+    except OSError as error:
+        raise FormatError(f"the blob cannot be read: {error.strerror}", path=file) from error
+    if len(raw) != length:
+        raise FormatError("the blob ends before its blob.meta does", path=file, offset=offset + len(raw))
+    return read_blob_meta(raw, info)

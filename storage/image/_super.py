@@ -1,0 +1,200 @@
+"""Superblocks and the blob table of a v6 bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from storage.codec import Compressor, Digester
+from storage.errors import FormatError, UnsupportedError
+from storage.image._ondisk import (
+    BLOB_ENTRY,
+    BLOCK_SIZE,
+    EROFS_MAGIC,
+    EXTENDED_SUPER_BLOCK,
+    FEATURE_COMPAT_RAFS_V6,
+    FEATURE_INCOMPAT,
+    MAX_CHUNK_SIZE,
+    MAX_CHUNKS_PER_BLOB,
+    SLOT_SIZE,
+    SUPER_BLOCK,
+    SUPER_OFFSET,
+)
+from storage.image.blob_info import BlobFeatures, BlobInfo
+
+__all__ = ["SuperBlock", "read_blob_table", "read_super_block", "table_at"]
+
+_V5_MAGIC = b"SFAR"
+_INCOMPATIBLE = 0x0000_FFFF
+_REFUSED = (
+    BlobFeatures.CHUNK_INFO_V2,
+    BlobFeatures.ZRAN,
+    BlobFeatures.BATCH,
+    BlobFeatures.ENCRYPTED,
+    BlobFeatures.TARFS,
+    BlobFeatures.SEPARATE,
+    BlobFeatures.EXTERNAL,
+    BlobFeatures.IS_CHUNKDICT_GENERATED,
+    BlobFeatures.IS_SEPARATED_WITH_PREFETCH_FILES,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SuperBlock:
+    """What the two superblocks say; offsets and sizes in bytes of the bootstrap.
+
+    Attributes
+    ----------
+    meta_offset
+        Where nid 0 would lie.
+    root_nid
+        The root directory's.
+    build_time_ns
+        What compact inodes, which have no time of their own, were last changed.
+    flags
+        RAFS flags: compression, digest, xattrs.
+    chunk_size
+        Of files; a power of two.
+    """
+
+    meta_offset: int
+    root_nid: int
+    build_time_ns: int
+    flags: int
+    chunk_size: int
+    blob_table: tuple[int, int]
+    chunk_table: tuple[int, int]
+    prefetch_table: tuple[int, int]
+
+
+def table_at(data: np.ndarray, dtype: np.dtype, span: tuple[int, int], what: str) -> np.ndarray:
+    """Records of a table at (offset, size in bytes), checked against the file.
+
+    Raises
+    ------
+    FormatError
+        If it does not lie in the file, or is not of whole records.
+    """
+    offset, size = span
+    if size % dtype.itemsize or offset + size > len(data):
+        raise FormatError(f"{size} bytes are not a table within {len(data)}", field=what, offset=offset)
+    return np.frombuffer(data, dtype, size // dtype.itemsize, offset)
+
+
+def read_super_block(data: np.ndarray) -> SuperBlock:
+    """Read and check both superblocks.
+
+    Raises
+    ------
+    FormatError
+        If this is not a RAFS v6 bootstrap, or one that contradicts itself.
+    UnsupportedError
+        If it is of another kind that is known by name.
+    """
+    if data[:4].tobytes() == _V5_MAGIC:
+        raise UnsupportedError("is a RAFS v5 bootstrap, which cannot be read yet", offset=0)
+    if len(data) < BLOCK_SIZE:
+        raise FormatError(f"{len(data)} bytes are too few for a RAFS bootstrap", offset=len(data))
+    block = np.frombuffer(data, SUPER_BLOCK, 1, SUPER_OFFSET)[0]
+    _check_super_block(block)
+    extended = np.frombuffer(data, EXTENDED_SUPER_BLOCK, 1, SUPER_OFFSET + SUPER_BLOCK.itemsize)[0]
+    chunk_size = int(extended["chunk_size"])
+    if chunk_size & (chunk_size - 1) or not BLOCK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
+        raise FormatError(f"a chunk size of {chunk_size} is none", field="chunk_size")
+    meta_offset = int(block["meta_block"]) * BLOCK_SIZE
+    root_nid = int(block["root_nid"])
+    if meta_offset + root_nid * SLOT_SIZE >= len(data):
+        raise FormatError("the root directory lies past the end", field="meta_block", offset=meta_offset)
+    return SuperBlock(
+        meta_offset=meta_offset,
+        root_nid=root_nid,
+        build_time_ns=int(block["build_time"] % (1 << 33)) * 10**9 + int(block["build_time_ns"]),
+        flags=int(extended["flags"]),
+        chunk_size=chunk_size,
+        blob_table=_span(extended, "blob_table"),
+        chunk_table=_span(extended, "chunk_table"),
+        prefetch_table=_span(extended, "prefetch_table"),
+    )
+
+
+def _check_super_block(block: np.void) -> None:
+    if block["magic"] != EROFS_MAGIC:
+        raise FormatError("is not a RAFS bootstrap: no EROFS magic", offset=SUPER_OFFSET)
+    if not block["feature_compat"] & FEATURE_COMPAT_RAFS_V6:
+        raise UnsupportedError("is an EROFS image, but not a RAFS one", field="feature_compat")
+    if block["block_bits"] == 9:
+        raise UnsupportedError("is a tarfs image, which cannot be read yet", field="block_bits")
+    if block["block_bits"] != 12:
+        raise FormatError(f"block bits of {block['block_bits']} are none of RAFS", field="block_bits")
+    if block["feature_incompat"] != FEATURE_INCOMPAT:
+        raise UnsupportedError(f"has EROFS features {block['feature_incompat']:#x}", field="feature_incompat")
+    if block["xattr_block"] != 0:
+        raise UnsupportedError("has shared extended attributes", field="xattr_block")
+
+
+def _span(block: np.void, table: str) -> tuple[int, int]:
+    return int(block[f"{table}_offset"]), int(block[f"{table}_size"])
+
+
+def read_blob_table(data: np.ndarray, block: SuperBlock) -> tuple[BlobInfo, ...]:
+    """The image's blobs.
+
+    Raises
+    ------
+    FormatError
+        If an entry contradicts itself.
+    UnsupportedError
+        If a blob needs a feature that cannot be read yet.
+    """
+    entries = table_at(data, BLOB_ENTRY, block.blob_table, "blob_table")
+    return tuple(_blob_info(index, entry, block) for index, entry in enumerate(entries))
+
+
+def _blob_info(index: int, entry: np.void, block: SuperBlock) -> BlobInfo:
+    features = _features(index, int(entry["features"]))
+    _check_blob(index, entry, block)
+    try:
+        return BlobInfo(
+            blob_index=index,
+            blob_id=entry["blob_id"].tobytes().rstrip(b"\0").decode("ascii"),
+            features=features,
+            compressed_size=int(entry["compressed_size"]),
+            uncompressed_size=int(entry["uncompressed_size"]),
+            chunk_size=int(entry["chunk_size"]),
+            chunk_count=int(entry["chunk_count"]),
+            compressor=Compressor(int(entry["compressor"])),
+            digester=Digester(int(entry["digester"])),
+            meta_ci_compressor=Compressor(int(entry["ci_compressor"])),
+            meta_ci_offset=int(entry["ci_offset"]),
+            meta_ci_compressed_size=int(entry["ci_compressed_size"]),
+            meta_ci_uncompressed_size=int(entry["ci_uncompressed_size"]),
+        )
+    except ValueError as error:
+        raise FormatError(f"a blob's entry is broken: {error}", blob=index) from error
+
+
+def _features(index: int, bits: int) -> BlobFeatures:
+    for feature in _REFUSED:
+        if bits & feature:
+            raise UnsupportedError(f"blob feature {feature.name} cannot be read yet", blob=index, field="features")
+    known = sum(feature for feature in BlobFeatures)
+    if bits & ~known & _INCOMPATIBLE or bits & BlobFeatures.V5_NO_EXT_BLOB_TABLE:
+        raise FormatError(f"blob features {bits:#x} are unknown", blob=index, field="features")
+    return BlobFeatures(bits & known)
+
+
+def _check_blob(index: int, entry: np.void, block: SuperBlock) -> None:
+    checks = {
+        "blob_index": int(entry["blob_index"]) == index,
+        "chunk_size": int(entry["chunk_size"]) == block.chunk_size,
+        "chunk_count": int(entry["chunk_count"]) <= MAX_CHUNKS_PER_BLOB,
+        "uncompressed_size": int(entry["uncompressed_size"]) <= 1 << 44,
+        "compressed_size": int(entry["compressed_size"]) <= 1 << 40,
+        "ci_offset": int(entry["ci_offset"]) <= 1 << 40,
+        "ci_uncompressed_size": int(entry["ci_uncompressed_size"]) == 16 * int(entry["chunk_count"]),
+        "ci_compressed_size": int(entry["ci_compressed_size"]) <= int(entry["ci_uncompressed_size"]),
+    }
+    for field, holds in checks.items():
+        if not holds:
+            raise FormatError(f"a blob's entry has {field} {entry[field]}", blob=index, field=field)
