@@ -6,14 +6,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend, Transfer
+from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
 from storage.cache import FileCache
-from storage.errors import CacheError, IntegrityError
+from storage.cache.folder import check_owner
+from storage.device import BlobInfo
+from storage.errors import CacheError, FormatError
 from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
-from storage.image import BlobMeta, Bootstrap, blob_meta_file, blob_meta_span, load_blob_meta_file, locate, open_bootstrap
-from storage.image import read_blob_meta
-from storage.device import BlobInfo
+from storage.image import (
+    BlobMeta,
+    blob_meta_file,
+    blob_meta_span,
+    load_blob_meta_file,
+    locate,
+    open_bootstrap,
+    read_blob_meta,
+)
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["open_store"]
@@ -60,14 +68,13 @@ def open_store(
         If the image, a blob or the cache folder is not usable.
     """
     located = locate(image, blobs)
-    bootstrap = open_bootstrap(located.bootstrap)
+    bootstrap = open_bootstrap(located)
     source: BlobBackend = LocalFs(located.blobs) if backend is None else backend
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
     folder = Path(cache_dir)
-    metas = _blob_metas(bootstrap, readers, folder, recorder)
-    opened = bootstrap.with_blob_meta(metas)
+    opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, readers, folder, recorder))
     cache = FileCache(
         folder,
         opened.infos,
@@ -83,3 +90,44 @@ def open_store(
         journal=journal,
     )
     return Rafs(opened, cache)
+
+
+def _blob_metas(
+    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path, recorder: Recorder | None
+) -> list[BlobMeta]:
+    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_owner(folder, infos)
+        return [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
+    except OSError as error:
+        raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
+
+
+def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recorder | None) -> BlobMeta:
+    path = folder / f"{info.blob_id}.blob.meta"
+    if path.exists():
+        try:
+            return load_blob_meta_file(path.read_bytes(), info)
+        except FormatError as error:
+            raise CacheError(f"{error.message}: remove it", path=path) from error
+    meta = read_blob_meta(_fetch(info, reader, recorder), info)
+    partial = path.with_suffix(".meta.partial")
+    partial.write_bytes(blob_meta_file(meta))
+    partial.replace(path)
+    return meta
+
+
+def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
+    offset, length = blob_meta_span(info)
+    if offset + length > reader.blob_size():
+        raise FormatError("the blob ends before its blob.meta does", blob=info.blob_id, offset=offset)
+    raw = memoryview(bytearray(length))
+    start = time.monotonic_ns()
+    transfer = reader.read_into(raw, offset)
+    if recorder is not None:
+        where = {"fetch_id": info.blob_index, "blob": info.blob_index, "offset": offset, "length": length}
+        duration = time.monotonic_ns() - start
+        recorder.log(kind=Kind.REQUEST, t_ns=start, dur_ns=duration, ttfb_ns=transfer.ttfb_ns, **where)
+        recorder.log(kind=Kind.FETCH, cause=Cause.META, t_ns=start, **where)
+    return raw

@@ -93,7 +93,7 @@ class Rafs:
 
     def io_vecs(self, row: int, offset: int, length: int) -> list[BlobIoVec]:
         """The IO that a read of a file is made of: a vector for each run of chunks of one blob."""
-        rows, offsets, lengths = (column.tolist() for column in self.image.segments(row, offset, length))
+        rows, offsets, lengths = self.image.segments(row, offset, length)
         vectors: list[BlobIoVec] = []
         start = 0
         for end in range(1, len(rows) + 1):

@@ -33,7 +33,8 @@ class Fetcher:
         self._infos = infos
         self._chunks = chunks
         self._readers = readers
-        self._ids = itertools.count()
+        # The first ones are those of the blobs' blob.meta.
+        self._ids = itertools.count(len(infos))
         layout = cache.decider.layout
         self._blob, self._start, self._end = layout.blob, layout.start, layout.end
         self._offset, self._size = layout.offset, layout.size

@@ -18,7 +18,7 @@ from storage.backend import BlobReader
 from storage.cache._blob_file import BlobFile
 from storage.cache._cursor import Cursor
 from storage.cache._fetch import Fetcher
-from storage.cache._folder import FolderLock
+from storage.cache.folder import FolderLock
 from storage.cache._log import Log
 from storage.cache._prefetch import Prefetcher
 from storage.device import BlobInfo, Buffer
