@@ -30,7 +30,7 @@ class Rafs:
         self.image = image
         self.cache = cache
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
-        self._blob = memoryview(image.chunks.blob)
+        self._blob = image.chunks.blob.data
 
     def lookup(self, path: str | bytes) -> int:
         """The inode row of a path.

@@ -92,7 +92,7 @@ def _total(column: pd.Series, good: pd.Series) -> int:
     return int(column.reindex(good.index, fill_value=0).sum())
 
 
-def _require(holds: pd.Series, what: str, ids: pd.Index | pd.Series) -> None:
+def _require(holds: object, what: str, ids: pd.Index | pd.Series) -> None:
     bad = ids.to_numpy()[~np.asarray(holds, np.bool_)]
     if len(bad):
         raise IntegrityError(what, field=ids.name, id=bad[0])

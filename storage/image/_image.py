@@ -183,7 +183,7 @@ class Image:
             return {}
         end = int(self.inodes.tail_offset[row])
         found: dict[str, bytes] = {}
-        whole = memoryview(self.data)
+        whole = self.data.data
         count = int.from_bytes(whole[self._icount_at(row) : self._icount_at(row) + 2], "little")
         end = start + XATTR_HEADER_SIZE + (count - 1) * 4
         at = start + XATTR_HEADER_SIZE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -130,14 +131,7 @@ def read_extents(data: Bytes, block: SuperBlock, inodes: Inodes, blobs: Blobs) -
     )
     first, count = inodes.first_extent.copy(), inodes.extents.copy()
     first[regular], count[regular] = np.cumsum(counts) - counts, counts
-    return Inodes(*(_replaced(inodes, name, first, count) for name in inodes.__slots__)), extents
-
-
-def _replaced(inodes: Inodes, name: str, first: I64, count: np.ndarray) -> np.ndarray:
-    if name == "first_extent":
-        return first
-    column: np.ndarray = count if name == "extents" else getattr(inodes, name)
-    return column
+    return replace(inodes, first_extent=first, extents=count), extents
 
 
 def _require(holds: np.ndarray, what: str, offsets: I64) -> None:

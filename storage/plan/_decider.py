@@ -86,7 +86,7 @@ class Decider:
         self.policy = policy
         self.state = views(new_state(chunks, capacity, *arena))
         self.journal: Journal | None = [] if journal else None
-        self._victims: Array = memoryview(np.zeros(chunks, np.int64))
+        self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0
 
     def open(self, ready: Sequence[int]) -> list[int]:

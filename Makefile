@@ -1,0 +1,41 @@
+# make demo: build an image, run three programs on it, replay, report.  make test: everything that is checked.
+PYTHON ?= python3
+BIN = .venv/bin
+
+demo: .venv/demo.stamp
+	@$(BIN)/workbench demo --out demo
+
+test: .venv/test.stamp system-packages
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 tests
+	$(BIN)/pytest --nbmake notebooks
+
+bench: .venv/test.stamp
+	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: set PYTHON=python3.11, say."; exit 1; }
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || \
+		{ rm -rf .venv; echo "Python's venv is missing: install it with 'apt install python3-venv' (Debian) or 'brew install python' (macOS)."; exit 1; }
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml
+	@echo "Installing into .venv, once."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+.venv/test.stamp: .venv/bin/python pyproject.toml
+	@echo "Installing into .venv, once."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@touch .venv/demo.stamp $@
+
+# What a few tests need of the system; without root they skip with a reason.
+system-packages:
+	@if command -v fsck.erofs >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then :; else \
+		apt-get install -y -q erofs-utils >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q erofs-utils >/dev/null; }; fi
+
+clean:
+	rm -rf .venv demo
+
+.PHONY: bench clean demo system-packages test
