@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from storage.image.tables import Blobs, Chunks, Extents, Inodes
@@ -29,9 +29,9 @@ class HandMade(NamedTuple):
     inodes: Inodes
     blobs: Blobs
 
-    def paths(self) -> tuple[pa.Array, np.ndarray]:
+    def paths(self) -> tuple[list[bytes], np.ndarray]:
         """Files have rows 1.. in `inodes`; the last one has a second name."""
-        return pa.array(["/", *(f"/{name}" for name in FILES), "/lib/zz-link"]), np.array([0, 1, 2, 3, 4, 4], np.int32)
+        return [b"/", *(f"/{name}".encode() for name in FILES), b"/lib/zz-link"], np.array([0, 1, 2, 3, 4, 4])
 
 
 @pytest.fixture
@@ -59,13 +59,7 @@ def hand_made() -> HandMade:
         length=np.array([p[2] for p in pieces], np.int64),
         chunk=np.array([p[1] for p in pieces], np.int64),
     )
-    nothing = np.zeros(5, np.int64)
-    small = np.zeros(5, np.uint32)
-    inodes = Inodes(
-        nid=nothing, mode=small, uid=small, gid=small, nlink=small, rdev=small, size=nothing, mtime_ns=nothing,
-        first_extent=nothing, extents=np.zeros(5, np.int32), xattr_offset=nothing, data_offset=nothing,
-        layout=np.zeros(5, np.int32),
-    )  # fmt: skip
+    inodes = Inodes(**{column.name: np.zeros(5, np.int64) for column in fields(Inodes)})
     blobs = Blobs(
         first_chunk=np.array([0, 3]), chunk_count=np.array([3, 2]),
         compressed_size=np.array([700, 3050]), uncompressed_size=np.array([1800, 4060]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import PurePosixPath
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ class Tables(Protocol):
     @property
     def blobs(self) -> Blobs: ...
 
-    def paths(self) -> Any:
+    def paths(self) -> tuple[list[bytes], npt.NDArray[np.int64]]:
         """Full path of every entry, and the entry's row in `inodes`."""
 
 
@@ -156,9 +156,9 @@ def _by(image: Tables, key: str) -> pd.DataFrame:
 def _file_names(image: Tables) -> npt.NDArray[np.object_]:
     """The first path of each inode, as text; bytes that are not UTF-8 are written as escapes."""
     paths, inodes = image.paths()
-    rows, first = np.unique(np.asarray(inodes), return_index=True)
+    rows, first = np.unique(inodes, return_index=True)
     names = np.full(len(image.inodes), "", object)
-    picked = paths.take(first).to_pylist() if hasattr(paths, "to_pylist") else list(np.asarray(paths, object)[first])
+    picked = [paths[i] for i in first]
     names[rows] = [os.fsencode(path).decode(errors="backslashreplace").strip("/") for path in picked]
     return names
 
