@@ -1,0 +1,163 @@
+"""What a replay says."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from storage.errors import ConfigError
+from storage.events import CAUSES, EVENTS, KINDS, OUTCOMES, Kind
+from workbench.replay._settings import Settings
+from workbench.replay._workload import Workload
+from workbench.replay._world import Count, Log, Request, World
+
+__all__ = ["Result"]
+
+I64 = npt.NDArray[np.int64]
+_BY_CAUSE = ("demand", "amplify", "gap", "refetch", "prefetch")
+
+
+class Result:
+    """The outcome of one replay. Times are nanoseconds from the start of the first program, sizes bytes.
+
+    Parameters
+    ----------
+    workload, settings
+        What was replayed, and under which circumstances.
+    world
+        As the engine left it.
+    recorded
+        Whether it kept every event.
+    """
+
+    def __init__(self, workload: Workload, settings: Settings, world: World, recorded: bool) -> None:
+        self.workload = workload
+        self.settings = settings
+        self._out = world.out
+        self._count = world.count
+        self._log = world.out.log[: world.count[Count.LOGGED]] if recorded else None
+
+    @cached_property
+    def reads(self) -> pd.DataFrame:
+        """By read, in the order of the workload: when it began, how long it took, and on what."""
+        out = self._out
+        columns = {"read_id": self.workload.read_id, "start_ns": out.start, "dur_ns": out.dur, "rtt_ns": out.rtt}
+        columns |= {"bandwidth_ns": out.flow, "waiting_ns": out.wait}
+        columns["decode_ns"] = out.dur - out.rtt - out.flow - out.wait
+        return pd.DataFrame(columns | {"think_ns": self.workload.think_ns})
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """By request, in the order in which they were asked: chunks, range, and its bytes by cause."""
+        rows = self._requests
+        frame = pd.DataFrame({name.lower(): rows[:, at] for name, at in Request._asdict().items()})
+        read = frame.pop("read")
+        ids = np.append(self.workload.read_id, -1)  # the last is for reads that are none
+        frame.insert(3, "read_id", ids[read])
+        return frame.rename(columns={"t": "t_ns", "dur": "dur_ns", "ttfb": "ttfb_ns"})
+
+    @property
+    def time_to_last_read_ns(self) -> int:
+        """From each program's start to the end of its last read, summed over programs."""
+        return int((self._out.ended - self._out.began).sum())
+
+    @cached_property
+    def split(self) -> dict[str, int]:
+        """That time by what it was spent on, following in each program the thread whose read ended last."""
+        chosen = np.concatenate([np.arange(0), *(self._last_thread(p) for p in range(len(self._out.began)))])
+        out = self._out
+        parts = {
+            "rtt": int(out.rtt[chosen].sum()),
+            "bandwidth": int(out.flow[chosen].sum()),
+            "waiting": int(out.wait[chosen].sum()),
+        }
+        parts["decode"] = int(out.dur[chosen].sum()) - sum(parts.values())
+        return parts | {"think": int(self.workload.think_ns[chosen].sum())}
+
+    @cached_property
+    def totals(self) -> dict[str, Any]:
+        """The numbers that tables are made of."""
+        count, out = self._count, self._out
+        asked = int(count[Count.HIT] + count[Count.WAITED] + count[Count.FETCHED])
+        by_cause = {cause: int(self._requests[:, getattr(Request, cause.upper())].sum()) for cause in _BY_CAUSE}
+        return {
+            "reads": len(self.workload),
+            "bytes_asked": asked,
+            "bytes_hit": int(count[Count.HIT]),
+            "bytes_waited": int(count[Count.WAITED]),
+            "bytes_fetched": int(count[Count.FETCHED]),
+            "hits": int(count[Count.HITS]),
+            "waits": int(count[Count.WAITS]),
+            "hit_ratio": int(count[Count.HIT]) / asked if asked else 0.0,
+            "requests": len(self._requests),
+            "bytes_received": sum(by_cause.values()),
+            "bytes_by_cause": by_cause,
+            "fetched": int(count[Count.CHUNKS]),
+            "bytes_decoded": int(count[Count.DECODED]),
+            "evictions": int(count[Count.EVICTIONS]),
+            "bytes_evicted": int(count[Count.EVICTED]),
+            "wasted_prefetch_bytes": int(count[Count.WASTED] + out.ahead.sum()),
+            "time_to_last_read_ns": self.time_to_last_read_ns,
+            "p50_ns": _quantile(out.dur, 0.50),
+            "p99_ns": _quantile(out.dur, 0.99),
+        }
+
+    def events(self) -> pa.Table:
+        """Everything that happened, in the schema of a live run's events.
+
+        Raises
+        ------
+        ConfigError
+            If it was replayed without ``record=True``.
+        """
+        if self._log is None:
+            raise ConfigError("a replay keeps its events only with record=True", field="record")
+        log, ids = self._log.copy(), np.append(self.workload.read_id, -1)
+        read = log[:, Log.KIND] == Kind.READ
+        rows = log[read, Log.READ]
+        log[read, Log.OFFSET], log[read, Log.LENGTH] = self.workload.offset[rows], self.workload.length[rows]
+        log[:, Log.READ] = ids[log[:, Log.READ]]
+        columns = [_column(log[:, at], field) for at, field in enumerate(EVENTS)]
+        return pa.table(columns, schema=EVENTS)
+
+    @property
+    def _requests(self) -> I64:
+        rows: I64 = self._out.requests[: self._count[Count.REQUESTS]]
+        return rows
+
+    def _last_thread(self, program: int) -> I64:
+        """Reads of the thread of a program that read last."""
+        threads = np.arange(*self.workload.program_first[program : program + 2])
+        last = self.workload.thread_first[threads + 1] - 1
+        thread = threads[np.argmax(self._out.start[last] + self._out.dur[last])]
+        return np.arange(*self.workload.thread_first[thread : thread + 2])
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        return (
+            f"Result({totals['time_to_last_read_ns'] / 1e9:.3f} s to last read, {totals['requests']:,} requests, "
+            f"{totals['bytes_received'] / 1e6:.1f} MB, hit ratio {totals['hit_ratio']:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        split = {f"{name} ms": f"{ns / 1e6:,.1f}" for name, ns in self.split.items()}
+        shown = {name: value for name, value in self.totals.items() if name != "bytes_by_cause"}
+        return pd.Series({**shown, **self.totals["bytes_by_cause"], **split}, name="replay").to_frame().to_html()
+
+
+def _quantile(values: I64, q: float) -> int:
+    return int(np.quantile(values, q, method="higher")) if len(values) else 0
+
+
+_WORDS = {"kind": KINDS, "cause": CAUSES, "outcome": OUTCOMES}
+
+
+def _column(values: I64, field: pa.Field) -> pa.Array:
+    if field.name in _WORDS:
+        return pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int8)), pa.array(_WORDS[field.name]))
+    return pa.array(np.ascontiguousarray(values)).cast(field.type)

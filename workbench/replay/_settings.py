@@ -1,0 +1,89 @@
+"""Under which circumstances a workload is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.backend import Link
+from storage.errors import ConfigError
+from storage.plan import PLANS
+from workbench import policy
+from workbench.policy import EvictionPolicy
+from workbench.replay._cpu import Cpu
+from workbench.replay._workload import Workload
+
+__all__ = ["Settings", "prefetch_rows"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A cache, a link and a CPU.
+
+    Attributes
+    ----------
+    plan
+        ``exact`` or ``reference``; see `storage.plan`.
+    amplify_io
+        Bytes of the blob, from a request's first chunk on, that are fetched along.
+    capacity
+        Uncompressed bytes that the cache may hold; None for no bound.
+    eviction
+        A name that `workbench.policy.get` knows, or a policy.
+    prefetch
+        Chunk rows to fetch in the background from the start, in that order; or ``none``, ``first program`` (the
+        chunks that the first program reads), ``whole blob`` (all chunks).
+    prefetch_workers
+        How many fetch them.
+    link
+        A `storage.backend.Link`.
+    cpu
+        See `Cpu`, and `calibrate`, which takes it from a live run.
+    """
+
+    plan: str = "exact"
+    amplify_io: int = 1 << 20
+    capacity: int | None = None
+    eviction: str | EvictionPolicy = "none"
+    prefetch: str | Sequence[int] | None = None
+    prefetch_workers: int = 1
+    link: Link = field(default_factory=Link)
+    cpu: Cpu = field(default_factory=Cpu)
+
+    def __post_init__(self) -> None:
+        if self.plan not in PLANS:
+            raise ConfigError(f"no plan {self.plan!r}; there are {', '.join(PLANS)}", field="plan")
+        for name in ("amplify_io", "prefetch_workers", "capacity"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError("cannot be negative", field=name)
+
+    @property
+    def policy(self) -> EvictionPolicy:
+        """The policy itself."""
+        return policy.get(self.eviction) if isinstance(self.eviction, str) else self.eviction
+
+
+def prefetch_rows(prefetch: str | Sequence[int] | None, workload: Workload) -> npt.NDArray[np.int64]:
+    """The chunk rows that a prefetch setting stands for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no prefetch of that name, or no such row.
+    """
+    chunks = len(workload.layout.size)
+    if prefetch is None or prefetch == "none":
+        return np.zeros(0, np.int64)
+    if prefetch == "whole blob":
+        return np.arange(chunks)
+    if prefetch == "first program":
+        return workload.chunks_of(0)
+    if isinstance(prefetch, str):
+        raise ConfigError(f"no prefetch {prefetch!r}; there are none, first program, whole blob", field="prefetch")
+    rows = np.asarray(prefetch, np.int64)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < chunks:
+        raise ConfigError("a prefetch list names a chunk that the image does not have", field="prefetch")
+    return rows

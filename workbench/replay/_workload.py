@@ -1,0 +1,168 @@
+"""A recorded workload on one layout: which chunks each read needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from storage.errors import TraceError
+from storage.plan import Layout, Segments, plan_layout
+
+__all__ = ["ImageLike", "Workload"]
+
+I64 = npt.NDArray[np.int64]
+_NEEDED = ("read_id", "think_ns", "t_ns", "thread", "program", "path", "offset", "length")
+
+
+class ImageLike(Protocol):
+    """What a workload asks of an image."""
+
+    chunks: Any
+
+    def lookup(self, path: str | bytes, /) -> int:
+        """The inode's row."""
+
+    def segments(self, row: int, offset: int, length: int, /) -> tuple[I64, I64, I64]:
+        """Chunk rows, offsets within them and lengths."""
+
+
+@dataclass(frozen=True, repr=False)
+class Workload:
+    """Reads in the order that the engine takes them: by program, thread, time.
+
+    Attributes
+    ----------
+    read_id, think_ns, offset, length : (reads,) int64
+        As recorded.
+    first : (reads + 1,) int64
+        Where each read's segments begin.
+    segments
+        Chunk rows, offsets within them, lengths.
+    thread_first : (threads + 1,) int64
+        Where each thread's reads begin.
+    program_first : (programs + 1,) int64
+        Where each program's threads begin.
+    programs
+        Their names, in the order they ran.
+    layout
+        Of the image that the segments are rows of.
+    """
+
+    read_id: I64
+    think_ns: I64
+    offset: I64
+    length: I64
+    first: I64
+    segments: Segments
+    thread_first: I64
+    program_first: I64
+    programs: tuple[str, ...]
+    layout: Layout
+
+    @classmethod
+    def from_reads(cls, reads: pa.Table, image: ImageLike) -> Workload:
+        """Lay recorded reads over an image, which may be another build of the same tree.
+
+        Parameters
+        ----------
+        reads
+            In the schema `workbench.trace.READS`.
+        image
+            What `storage.image.open_image` returns.
+
+        Raises
+        ------
+        TraceError
+            If columns are missing, or the reads do not fit the image.
+        PathError
+            If a path is not in the image.
+        """
+        missing = [name for name in _NEEDED if name not in reads.column_names]
+        if missing:
+            raise TraceError(f"no trace of reads: {', '.join(missing)} missing", field=missing[0])
+        reads = reads.combine_chunks()
+        columns = {name: _numbers(reads[name]) for name in ("read_id", "think_ns", "t_ns", "thread", "offset", "length")}
+        program, names = _codes(reads["program"])
+        order = np.lexsort((columns["t_ns"], columns["thread"], program))
+        columns = {name: column[order] for name, column in columns.items()}
+        thread_first, thread_program = _threads(program[order], columns["thread"])
+        path, paths = _codes(reads["path"])
+        first, segments = _segments(image, path[order], paths, columns["offset"], columns["length"])
+        return cls(
+            read_id=columns["read_id"],
+            think_ns=np.maximum(columns["think_ns"], 0),
+            offset=columns["offset"],
+            length=columns["length"],
+            first=first,
+            segments=segments,
+            thread_first=thread_first,
+            program_first=np.searchsorted(thread_program, np.arange(len(names) + 1)).astype(np.int64),
+            programs=names,
+            layout=plan_layout(image.chunks),
+        )
+
+    def __len__(self) -> int:
+        return len(self.read_id)
+
+    @property
+    def touched(self) -> I64:
+        """Rows of chunks that some read needs, ascending."""
+        return np.unique(self.segments.chunk)
+
+    @property
+    def touched_bytes(self) -> int:
+        """Their uncompressed bytes: what a cache needs to hold in order to never evict."""
+        return int(self.layout.size[self.touched].sum())
+
+    def chunks_of(self, program: int) -> I64:
+        """Rows of chunks that a program needs, in the order in which it first does, thread by thread."""
+        threads = self.program_first[program : program + 2]
+        begin, end = self.first[self.thread_first[threads]]
+        chunks = self.segments.chunk[begin:end]
+        return chunks[np.sort(np.unique(chunks, return_index=True)[1])]
+
+    def __repr__(self) -> str:
+        return (
+            f"Workload({len(self):,} reads, {len(self.thread_first) - 1} threads, programs {', '.join(self.programs)}; "
+            f"{self.length.sum() / 1e6:.1f} MB asked of {self.touched_bytes / 1e6:.1f} MB)"
+        )
+
+
+def _numbers(column: pa.ChunkedArray) -> I64:
+    return column.to_numpy().astype(np.int64)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[I64, tuple[str, ...]]:
+    """Text as numbers in the order of first appearance."""
+    values = column.cast(pa.string()).dictionary_encode().unify_dictionaries()
+    if not len(values):
+        return np.zeros(0, np.int64), ()
+    array = values.combine_chunks() if values.num_chunks > 1 else values.chunk(0)
+    return array.indices.to_numpy(zero_copy_only=False).astype(np.int64), tuple(array.dictionary.to_pylist())
+
+
+def _threads(program: I64, thread: I64) -> tuple[I64, I64]:
+    """Where each thread's reads begin, and each thread's program; reads are sorted by both."""
+    new = np.flatnonzero((np.diff(program, prepend=-1) != 0) | (np.diff(thread, prepend=-1) != 0))
+    return np.append(new, len(program)).astype(np.int64), program[new]
+
+
+def _segments(
+    image: ImageLike, path: I64, paths: tuple[str, ...], offset: I64, length: I64
+) -> tuple[I64, Segments]:
+    rows = [image.lookup(name) for name in paths]
+    counts, parts = np.zeros(len(path) + 1, np.int64), []
+    known: dict[tuple[int, int, int], tuple[I64, I64, I64]] = {}
+    for read, ask in enumerate(zip(path.tolist(), offset.tolist(), length.tolist(), strict=True)):
+        if ask not in known:
+            known[ask] = image.segments(rows[ask[0]], ask[1], ask[2])
+            if int(known[ask][2].sum()) != ask[2]:
+                raise TraceError("a read goes past the end of a file of this image", path=paths[ask[0]], offset=ask[1])
+        counts[read + 1] = len(known[ask][0])
+        parts.append(known[ask])
+    columns = [np.concatenate([part[i] for part in parts] or [np.zeros(0)]).astype(np.int64) for i in range(3)]
+    return np.cumsum(counts), Segments(*columns)
