@@ -131,9 +131,10 @@ class Fetcher:
         return plain
 
     def _verify(self, row: int, digester: Digester, plain: memoryview) -> bool:
-        if self._chunks.has_digest[row]:
-            return digest(digester, plain) == self._chunks.digest[row].tobytes()
-        return bool(self._chunks.has_crc32c[row] and crc32c(plain) == self._chunks.crc32c[row])
+        """Whether the bytes match all that is known of the chunk; the decider admits none of which nothing is."""
+        if self._chunks.has_crc32c[row] and crc32c(plain) != self._chunks.crc32c[row]:
+            return False
+        return not self._chunks.has_digest[row] or digest(digester, plain) == self._chunks.digest[row].tobytes()
 
     def _where(self, row: int) -> dict[str, object]:
         blob = self._blob[row]

@@ -18,9 +18,9 @@ from storage.backend import BlobReader
 from storage.cache._blob_file import BlobFile
 from storage.cache._cursor import Cursor
 from storage.cache._fetch import Fetcher
-from storage.cache.folder import FolderLock
 from storage.cache._log import Log
 from storage.cache._prefetch import Prefetcher
+from storage.cache.folder import FolderLock
 from storage.device import BlobInfo, Buffer
 from storage.events import Recorder
 from storage.image.tables import Blobs, Chunks
@@ -118,8 +118,9 @@ class FileCache:
 
     def _open(self) -> None:
         """Find what the folder holds."""
-        ready = [np.flatnonzero(file.map.ready) + first for file, first in zip(self.files, self.first_chunk, strict=True)]
-        rows = np.concatenate(ready).tolist() if ready else []
+        rows = []
+        for file, first in zip(self.files, self.first_chunk, strict=True):
+            rows += (np.flatnonzero(file.map.ready) + first).tolist()
         with self.changed:
             victims = self.decider.open(rows)
         self._fetcher.evict(victims)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from enum import IntEnum
 
-import lz4.block
+import cramjam
 import zstandard
 
 from storage.errors import ConfigError, FormatError
@@ -54,7 +54,8 @@ def compress(compressor: Compressor, data: bytes | memoryview) -> bytes:
         # Sizes and no checksum in the frame, as zstd's bulk interface has it.
         return _zstd_compressor().compress(data)
     if compressor is Compressor.LZ4_BLOCK:
-        return lz4.block.compress(data, store_size=False)
+        # Not the lz4 package, whose build of the library gives other bytes than the reference.
+        return bytes(cramjam.lz4.compress_block(data, store_size=False))
     if compressor is Compressor.GZIP:
         return zlib.compress(data, wbits=31)
     return bytes(data)
@@ -72,7 +73,7 @@ def decompress_into(compressor: Compressor, source: memoryview, target: memoryvi
     """
     try:
         length = _DECODERS[compressor](source, target)
-    except (lz4.block.LZ4BlockError, zstandard.ZstdError, zlib.error, ValueError) as error:
+    except (cramjam.DecompressionError, zstandard.ZstdError, zlib.error, ValueError) as error:
         raise FormatError(f"corrupt {compressor} data: {error}") from error
     if length != len(target):
         raise FormatError(f"{compressor} data of {length} bytes where there should be {len(target)}")
@@ -92,10 +93,7 @@ def _copy(source: memoryview, target: memoryview) -> int:
 
 
 def _lz4(source: memoryview, target: memoryview) -> int:
-    plain = lz4.block.decompress(source, uncompressed_size=len(target))
-    if len(plain) == len(target):
-        target[:] = plain
-    return len(plain)
+    return int(cramjam.lz4.decompress_block_into(source, target, output_len=len(target)))
 
 
 def _gzip(source: memoryview, target: memoryview) -> int:

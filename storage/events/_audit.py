@@ -16,8 +16,10 @@ __all__ = ["Ledgers", "audit"]
 
 @dataclass(frozen=True)
 class Ledgers:
-    """Where bytes came from. Of reads that succeeded, uncompressed: ``asked = hit + waited +
-    fetched``. From the backend, compressed: ``received`` is the sum of `by_cause`.
+    """Where bytes came from.
+
+    Of reads that succeeded, uncompressed: ``asked = hit + waited + fetched``. From the
+    backend, compressed: ``received`` is the sum of `by_cause`.
 
     Attributes
     ----------

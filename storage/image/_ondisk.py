@@ -90,7 +90,7 @@ EXTENDED_SUPER_BLOCK = np.dtype(
     ]
 )
 
-DEVICE_SLOT = np.dtype([("blob_id", "S64"), ("blocks", "<u4"), ("mapped_block", "<u4"), ("reserved", "V56")])
+DEVICE_SLOT = np.dtype([("blob_id", "V64"), ("blocks", "<u4"), ("mapped_block", "<u4"), ("reserved", "V56")])
 
 BLOB_ENTRY = np.dtype(
     [

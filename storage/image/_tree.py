@@ -93,7 +93,8 @@ def _read_folders(data: Bytes, level: Inodes, folders: I64) -> tuple[np.ndarray,
     last = np.append(within[1:] != within[:-1], True) if len(within) else np.zeros(0, np.bool_)
     following = np.append(begin[1:], 0)
     end = np.where(last, _last_name_end(data, start, length, begin[last], within[last])[within], following)
-    return _checked_names(data, parent[within], dirents["nid"].astype(np.int64), start[within], begin, end, length[within])
+    nid = dirents["nid"].astype(np.int64)
+    return _checked_names(data, parent[within], nid, start[within], begin, end, length[within])
 
 
 def _blocks(level: Inodes, folders: I64) -> tuple[np.ndarray, I64, I64]:
