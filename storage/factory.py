@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
@@ -38,7 +38,7 @@ def open_store(
     amplify_io: int = 1 << 20,
     capacity: int | None = None,
     policy: Policy = keep_all,
-    arena: tuple[int, int] = (1, 1),
+    arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
     journal: bool = False,
@@ -57,8 +57,10 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io
         See `storage.plan.plan_options`.
-    capacity, policy, arena, prefetch_workers, journal
+    capacity, policy, prefetch_workers, journal
         See `FileCache`.
+    arena_of
+        Sizes of the policy's arenas, given how many chunks there are.
     recorder
         Where events go.
 
@@ -84,7 +86,7 @@ def open_store(
         plan_options(plan, amplify_io),
         capacity=capacity,
         policy=policy,
-        arena=arena,
+        arena=arena_of(len(opened.chunks)),
         recorder=recorder,
         prefetch_workers=prefetch_workers,
         journal=journal,

@@ -70,10 +70,14 @@ class Rafs:
         self.readinto(row, offset, data)
         return bytes(data)
 
-    def readinto(self, row: int, offset: int, buffer: Buffer) -> int:
-        """Fill `buffer` from a regular file; returns how many bytes there were."""
+    def readinto(self, row: int, offset: int, buffer: Buffer, read_id: int | None = None) -> int:
+        """Fill `buffer` from a regular file; returns how many bytes there were.
+
+        `read_id`, from ``cache.new_read_id()``, is for callers that keep a record of their own.
+        """
         start = time.monotonic_ns()
-        read_id = self.cache.new_read_id()
+        if read_id is None:
+            read_id = self.cache.new_read_id()
         try:
             size = self._read(row, offset, buffer, read_id)
         except BaseException as error:

@@ -1,0 +1,128 @@
+"""A child interpreter: opens the store in its process and runs a program whose imports come from the image.
+
+Run by `record` as ``python -m workbench.trace.child``, with a `Job` as JSON on standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.backend import Link
+from storage.errors import StorageError, TraceError
+from storage.events import Recorder
+from storage.factory import open_store
+from workbench import policy
+from workbench.trace._finder import ImageFinder, forget_library
+from workbench.trace._reader import RecordingReader
+from workbench.trace._schema import write_table
+
+__all__ = ["Job", "main"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child is to do.
+
+    Attributes
+    ----------
+    program, source
+        Its name and its file.
+    library
+        The folder that the image was built of.
+    image, blobs, cache_dir, plan, amplify_io, capacity, eviction, link
+        See `storage.factory.open_store` and `workbench.policy`.
+    prefetch
+        Chunk rows to prefetch from the start.
+    out
+        Reads and events go to ``<out>.reads.parquet`` and ``<out>.events.arrows``.
+    """
+
+    program: str
+    source: str
+    library: str
+    image: str
+    blobs: str | None
+    cache_dir: str
+    out: str
+    plan: str = "exact"
+    amplify_io: int = 1 << 20
+    capacity: int | None = None
+    eviction: str = "none"
+    link: Link | None = None
+    prefetch: tuple[int, ...] = ()
+
+    def to_json(self) -> str:
+        """The job as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job out of text."""
+        values = json.loads(text)
+        link = values.pop("link")
+        values["prefetch"] = tuple(values["prefetch"])
+        return cls(link=Link(**link) if link else None, **values)
+
+
+def main() -> None:
+    """Do the job on standard input."""
+    job = Job.from_json(sys.stdin.read())
+    try:
+        _run(job)
+    except StorageError as error:
+        sys.exit(f"{job.program}: {error}")
+
+
+def _run(job: Job) -> None:
+    chosen = policy.get(job.eviction)
+    with Recorder(f"{job.out}.events.arrows") as recorder:
+        rafs = open_store(
+            job.image,
+            job.blobs,
+            cache_dir=job.cache_dir,
+            plan=job.plan,
+            amplify_io=job.amplify_io,
+            capacity=job.capacity if job.eviction != "none" else None,
+            policy=chosen.functions,
+            arena_of=chosen.arena,
+            link=job.link,
+            recorder=recorder,
+        )
+        with rafs:
+            reader = RecordingReader(rafs, job.program)
+            found = _run_program(job, reader)
+            metadata = {"nydus.image": rafs.image.bootstrap_digest, "nydus.modules": json.dumps(found)}
+            write_table(f"{job.out}.reads.parquet", reader.table(metadata))
+
+
+def _run_program(job: Job, reader: RecordingReader) -> list[str]:
+    """Run the program, with nothing of the library loaded but what stays; returns the modules it took."""
+    code = compile(Path(job.source).read_bytes(), job.source, "exec")
+    finder = ImageFinder(reader)
+    path, modules = sys.meta_path[:], dict(sys.modules)
+    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": job.source}
+    forget_library(job.library + os.sep)
+    sys.meta_path.insert(0, finder)
+    sys.argv = [job.source]
+    if job.prefetch:
+        reader.rafs.prefetch(job.prefetch)
+    reader.start()
+    try:
+        exec(code, namespace)
+    except StorageError:
+        raise
+    except Exception as error:
+        raise TraceError(f"the program failed: {type(error).__name__}: {error}", path=job.source) from error
+    finally:
+        sys.meta_path[:] = path
+        sys.modules.update(modules)
+    return finder.found
+
+
+if __name__ == "__main__":
+    main()
