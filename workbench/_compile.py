@@ -39,7 +39,7 @@ _SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, 
 @functools.cache
 def compile_function(function: Callable[..., Any]) -> Any:
     """The function, compiled on its first call for the types that it is called with."""
-    return _remembered(numba.njit(_clone(function)), function)
+    return _remembered(_jit(function), function)
 
 
 @functools.cache
@@ -103,7 +103,16 @@ def _clone(function: Any) -> Any:
 
 @functools.cache
 def _inner(function: Any) -> Any:
-    return numba.njit(_clone(function))
+    """A function to be called by compiled ones: compiled once, and not anew for each constant it is called with."""
+    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    choose = inner.get_call_template
+    inner.get_call_template = lambda args, kws: choose([numba.types.unliteral(arg) for arg in args], kws)
+    return inner
+
+
+def _jit(function: Any, **options: bool) -> Any:
+    # Nothing is allocated in there, so that counting references would be for nothing.
+    return numba.njit(_nrt=False, **options)(_clone(function))
 
 
 def _called(function: Any) -> Iterator[tuple[str, Any]]:

@@ -42,7 +42,7 @@ from workbench.replay._account import (
 from workbench.replay._schedule import at
 from workbench.replay._world import Count, Phase, Request, World
 
-__all__ = ["DONE", "FULL", "begin", "run"]
+__all__ = ["DONE", "FULL", "run"]
 
 DONE = 0
 FULL = 1
@@ -52,10 +52,9 @@ _PATIENCE_NS = 2_000_000_000
 _MIB_SHIFT = 20
 
 
-def begin(world: World) -> None:
-    """Set the clock to 0: the first program starts, and prefetching with it."""
+def _begin(world: World) -> None:
+    """At time 0 the first program starts, and prefetching with it."""
     world.count[Count.LINK_END] = FOREVER
-    world.count[Count.PROGRAM] = -1
     for worker in range(len(world.trace.thread_first) - 1, len(world.actors.phase)):
         world.actors.phase[worker] = Phase.PARK
         _take_batch(world, worker)
@@ -66,6 +65,8 @@ def run(world: World) -> int:
     """Let time pass until nothing is left to do, or until an output needs to be longer: DONE or FULL."""
     count, schedule, out = world.count, world.schedule, world.out
     rows = 3 * len(world.layout.size) + 8  # the most that one step may log
+    if count[Count.STARTED] == 0:
+        _begin(world)
     while True:
         if count[Count.REQUESTS] == len(out.requests):
             return FULL
@@ -233,7 +234,7 @@ def _wake(world: World, t: int) -> None:
     """Let those look again whose chunk is no longer in flight."""
     if world.count[Count.WAITING] == 0:
         return
-    program = world.count[Count.PROGRAM]
+    program = world.count[Count.STARTED] - 1
     for actor in range(world.trace.program_first[program], world.trace.program_first[program + 1]):
         if world.actors.phase[actor] == Phase.WAIT:
             status = world.state.status[world.actors.reg[actor, Reg.WAITING]]
@@ -357,7 +358,7 @@ def _complete(world: World, actor: int, t: int) -> None:
     _set(world, actor, Phase.IDLE, FOREVER)
     world.count[Count.ALIVE] -= 1
     if world.count[Count.ALIVE] == 0:
-        world.out.ended[world.count[Count.PROGRAM]] = t
+        world.out.ended[world.count[Count.STARTED] - 1] = t
         if world.count[Count.BUSY] == 0:
             _next_program(world, t)
 
@@ -374,10 +375,10 @@ def _take_batch(world: World, worker: int) -> None:
 
 def _next_program(world: World, t: int) -> None:
     """A new process: the policy starts afresh on what is ready, threads begin to think, workers go on."""
-    program = world.count[Count.PROGRAM] + 1
+    program = world.count[Count.STARTED]
     if program >= len(world.trace.program_first) - 1:
         return
-    world.count[Count.PROGRAM] = program
+    world.count[Count.STARTED] = program + 1
     world.out.began[program] = t
     victims = reopen(world.layout, world.state, world.policy, world.out.victims)
     _evict(world, -1, t, victims)

@@ -10,7 +10,7 @@ import numpy as np
 from storage.backend._link import new_link
 from storage.errors import TraceError
 from storage.plan import REGISTERS, Layout, Segments, batch_end, new_state, plan_layout, plan_options
-from workbench.replay._engine import DONE, begin, run
+from workbench.replay._engine import DONE, run
 from workbench.replay._result import Result
 from workbench.replay._schedule import new_schedule
 from workbench.replay._settings import Settings, prefetch_rows
@@ -52,7 +52,6 @@ def replay(
     if image is not None:
         _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
     world = new_world(workload, settings, record, settings.policy.compiled())
-    compile_function(begin)(world)
     return Result(workload, settings, _run_through(world, compile_function(run)), record)
 
 

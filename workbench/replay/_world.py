@@ -124,28 +124,27 @@ class Actors(NamedTuple):
 class Counters(NamedTuple):
     """Entries of `World.count`."""
 
-    NOW: int = 0
-    LINK_END: int = 1  # when the next transfer ends
-    PROGRAM: int = 2  # under way
-    ALIVE: int = 3  # threads of it that still read
-    BUSY: int = 4  # workers with a request under way
-    WAITING: int = 5  # threads that wait for a chunk
-    BATCH: int = 6  # the next to be taken
-    CONNECTED: int = 7  # requests that got a connection so far: the number that jitter is drawn by
-    QUEUED: int = 8  # ends of the ring
-    UNQUEUED: int = 9
-    REQUESTS: int = 10  # rows used
-    LOGGED: int = 11
-    HIT: int = 12  # bytes by where they came from
-    WAITED: int = 13
-    FETCHED: int = 14
-    CHUNKS: int = 15  # fetched
-    DECODED: int = 16  # bytes
-    EVICTIONS: int = 17
-    EVICTED: int = 18  # bytes
-    WASTED: int = 19  # bytes prefetched and gone unread
-    HITS: int = 20  # how often
-    WAITS: int = 21
+    LINK_END: int = 0  # when the next transfer ends
+    STARTED: int = 1  # programs so far; the last is under way
+    ALIVE: int = 2  # threads of it that still read
+    BUSY: int = 3  # workers with a request under way
+    WAITING: int = 4  # threads that wait for a chunk
+    BATCH: int = 5  # the next to be taken
+    CONNECTED: int = 6  # requests that got a connection so far: the number that jitter is drawn by
+    QUEUED: int = 7  # ends of the ring
+    UNQUEUED: int = 8
+    REQUESTS: int = 9  # rows used
+    LOGGED: int = 10
+    HIT: int = 11  # bytes by where they came from
+    WAITED: int = 12
+    FETCHED: int = 13
+    CHUNKS: int = 14  # fetched
+    DECODED: int = 15  # bytes
+    EVICTIONS: int = 16
+    EVICTED: int = 17  # bytes
+    WASTED: int = 18  # bytes prefetched and gone unread
+    HITS: int = 19  # how often
+    WAITS: int = 20
 
 
 Count = Counters()
