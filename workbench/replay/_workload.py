@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ class ImageLike(Protocol):
     def lookup(self, path: str | bytes, /) -> int:
         """The inode's row."""
 
-    def segments(self, row: int, offset: int, length: int, /) -> tuple[I64, I64, I64]:
+    def segments(self, row: int, offset: int, length: int, /) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
         """Chunk rows, offsets within them and lengths."""
 
 
@@ -156,11 +157,11 @@ def _segments(
 ) -> tuple[I64, Segments]:
     rows = [image.lookup(name) for name in paths]
     counts, parts = np.zeros(len(path) + 1, np.int64), []
-    known: dict[tuple[int, int, int], tuple[I64, I64, I64]] = {}
+    known: dict[tuple[int, int, int], tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}
     for read, ask in enumerate(zip(path.tolist(), offset.tolist(), length.tolist(), strict=True)):
         if ask not in known:
             known[ask] = image.segments(rows[ask[0]], ask[1], ask[2])
-            if int(known[ask][2].sum()) != ask[2]:
+            if sum(known[ask][2]) != ask[2]:
                 raise TraceError("a read goes past the end of a file of this image", path=paths[ask[0]], offset=ask[1])
         counts[read + 1] = len(known[ask][0])
         parts.append(known[ask])
