@@ -104,7 +104,7 @@ def _clone(function: Any) -> Any:
 @functools.cache
 def _inner(function: Any) -> Any:
     """A function to be called by compiled ones: compiled once, and not anew for each constant it is called with."""
-    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
     choose = inner.get_call_template
     inner.get_call_template = lambda args, kws: choose([numba.types.unliteral(arg) for arg in args], kws)
     return inner

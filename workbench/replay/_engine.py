@@ -107,9 +107,10 @@ def _act(world: World, actor: int, t: int) -> None:
 def _read_ready(world: World, actor: int, t: int) -> int:
     """Reads of which every chunk is ready, one after the other, for as long as nothing else happens.
 
-    Does what the planner would, without its registers and pins: those matter only to an
-    eviction between the start of a read and its end. Returns when the read that it leaves to
-    the planner starts, or -1 if it is not yet time for it.
+    Does what the planner would, without its registers and pins. Pins matter only to an
+    eviction between the start of a read and its end, which takes a request that lands there:
+    where none is under way, none can within a round trip. Returns when the read that it
+    leaves to the planner starts, or -1 if it is not yet time for it.
     """
     if world.model.recording != 0:
         return t
@@ -117,7 +118,7 @@ def _read_ready(world: World, actor: int, t: int) -> int:
     first, size, think, chunks = trace.first, trace.size, trace.think, world.segments.chunk
     start, dur, ahead, ints, floats = world.out.start, world.out.dur, world.out.ahead, state.ints, state.floats
     hit_ns, copy_ns = world.model.hit, world.model.copy
-    bounded, exact = state.counters[CAPACITY] >= 0, world.options.plan == EXACT
+    exact, quiet = world.options.plan == EXACT, _quiet(world)
     prefetching = len(trace.batch_first) > 1
     at(world.schedule, actor, FOREVER)
     horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_END])
@@ -127,7 +128,7 @@ def _read_ready(world: World, actor: int, t: int) -> int:
         if begin == end or not (exact or end - begin == 1):
             break
         cost = hit_ns + (size[read] * copy_ns >> _MIB_SHIFT)
-        if bounded and t + cost >= horizon:
+        if t + cost >= horizon and cost >= quiet:
             break
         pos = begin
         while pos < end and status[chunks[pos]] == READY:
@@ -151,6 +152,13 @@ def _read_ready(world: World, actor: int, t: int) -> int:
     world.count[Count.HITS] += reads
     at(world.schedule, actor, t)
     return -1 if reads > 0 and t >= horizon else t
+
+
+def _quiet(world: World) -> int:
+    """For how long from now on nothing can be evicted, whatever is asked meanwhile."""
+    if world.state.counters[CAPACITY] < 0:
+        return FOREVER
+    return world.model.rtt if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
 
 
 def _begin_read(world: World, actor: int, t: int) -> None:
@@ -297,6 +305,7 @@ def _look_at_link(world: World) -> None:
 def _land(world: World, t: int) -> None:
     """A transfer has ended: pass its connection on, admit its chunks, begin to decode."""
     actors = world.actors
+    world.count[Count.LANDED] += 1
     carry_to(world.link, t)
     slot = 0
     while actors.flowing[slot] == 0 or world.link.left[slot] != 0:

@@ -135,16 +135,17 @@ class Counters(NamedTuple):
     UNQUEUED: int = 8
     REQUESTS: int = 9  # rows used
     LOGGED: int = 10
-    HIT: int = 11  # bytes by where they came from
-    WAITED: int = 12
-    FETCHED: int = 13
-    CHUNKS: int = 14  # fetched
-    DECODED: int = 15  # bytes
-    EVICTIONS: int = 16
-    EVICTED: int = 17  # bytes
-    WASTED: int = 18  # bytes prefetched and gone unread
-    HITS: int = 19  # how often
-    WAITS: int = 20
+    LANDED: int = 11  # requests that are over
+    HIT: int = 12  # bytes by where they came from
+    WAITED: int = 13
+    FETCHED: int = 14
+    CHUNKS: int = 15  # fetched
+    DECODED: int = 16  # bytes
+    EVICTIONS: int = 17
+    EVICTED: int = 18  # bytes
+    WASTED: int = 19  # bytes prefetched and gone unread
+    HITS: int = 20  # how often
+    WAITS: int = 21
 
 
 Count = Counters()
