@@ -6,10 +6,12 @@ runs them on a virtual clock.
 
 from storage.plan._advance import advance, batch_end
 from storage.plan._decider import Decider, Read, rerun
+from storage.plan._explain import Step, explain
 from storage.plan._report import abandon, arrive, evicted, give_up_wait, persisted, reopen, served, store_failed
 from storage.plan._state import (
     ABSENT,
     BLOCKED,
+    CAPACITY,
     COMPLETE,
     EXACT,
     FETCH,
@@ -41,6 +43,7 @@ from storage.plan._state import (
 __all__ = [
     "ABSENT",
     "BLOCKED",
+    "CAPACITY",
     "COMPLETE",
     "EXACT",
     "FETCH",
@@ -63,11 +66,13 @@ __all__ = [
     "Reg",
     "Segments",
     "State",
+    "Step",
     "abandon",
     "advance",
     "arrive",
     "batch_end",
     "evicted",
+    "explain",
     "give_up_wait",
     "keep_all",
     "new_registers",

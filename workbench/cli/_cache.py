@@ -1,0 +1,100 @@
+"""Verbs about a cache folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from storage.cache import read_chunk_map
+from storage.cache.folder import check_owner
+from storage.errors import CacheError
+from storage.image import Image, open_image
+from workbench.cli._main import example, group
+
+__all__ = ["cached"]
+
+
+@group.group("cache")
+def cache() -> None:
+    """Look into a cache folder."""
+
+
+@cache.command(
+    "ls", **example("workbench cache ls cache --image image", "workbench cache ls cache --image image --files --json")
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--image", required=True, type=click.Path(path_type=Path), help="The image whose cache it is.")
+@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
+@click.option("--files", is_flag=True, help="A row a file rather than a row a blob.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls(folder: Path, image: Path, blobs: Path | None, files: bool, as_json: bool) -> None:
+    """Say what a cache folder holds of an image, nydusd's own folders too."""
+    opened = open_image(image, blobs)
+    ready = cached(folder, opened)
+    frame = _by_file(opened, ready) if files else _by_blob(opened, ready)
+    if as_json:
+        for row in frame.to_dict("records"):
+            print(json.dumps(row))
+        return
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in frame:
+        table.add_column(str(name), justify="left" if frame[name].dtype == object else "right")
+    for values in frame.itertuples(index=False):
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in values))
+    Console(highlight=False).print(table)
+
+
+def cached(folder: Path, image: Image) -> np.ndarray:
+    """Which chunks of an image are in a folder: (chunks,) bool, by row of the chunk table.
+
+    Raises
+    ------
+    CacheError
+        If it is no folder, or another image's.
+    """
+    if not folder.is_dir():
+        raise CacheError("there is no such cache folder", path=folder)
+    check_owner(folder, image.infos)
+    ready = np.zeros(len(image.chunks), np.bool_)
+    for info, first in zip(image.infos, image.blobs.first_chunk, strict=True):
+        path = folder / f"{info.blob_id}.blob.data.chunk_map"
+        if path.exists():
+            ready[first : first + info.chunk_count] = read_chunk_map(path, info.chunk_count)
+    return ready
+
+
+def _by_blob(image: Image, ready: np.ndarray) -> pd.DataFrame:
+    chunks = image.chunks
+    frame = pd.DataFrame({"blob": chunks.blob, "ready": ready, "all": 1, "size": chunks.uncompressed_size})
+    frame["held"] = np.where(ready, frame["size"], 0)
+    sums = frame.groupby("blob")[["ready", "all", "held", "size"]].sum()
+    return pd.DataFrame(
+        {
+            "blob": [info.blob_id[:16] for info in image.infos if info.chunk_count],
+            "chunks": sums["ready"].astype(int).tolist(),
+            "of": sums["all"].tolist(),
+            "bytes": sums["held"].tolist(),
+            "of bytes": sums["size"].tolist(),
+            "%": (100 * sums["held"] / sums["size"]).round(1).tolist(),
+        }
+    )
+
+
+def _by_file(image: Image, ready: np.ndarray) -> pd.DataFrame:
+    held = np.where(ready[image.extents.chunk], image.extents.length, 0)
+    by_inode = np.bincount(image.extents.inode, held, len(image.inodes)).astype(np.int64)
+    paths, rows = image.paths()
+    frame = pd.DataFrame(
+        {
+            "path": [path.decode("utf-8", "backslashreplace") for path in paths],
+            "bytes": by_inode[rows],
+            "of bytes": image.inodes.size[rows],
+        }
+    )
+    return frame[frame["bytes"] > 0].reset_index(drop=True)

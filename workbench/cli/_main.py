@@ -1,0 +1,59 @@
+"""The `workbench` command: what is common to its verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from storage.errors import StorageError
+
+__all__ = ["example", "group", "main"]
+
+
+class _Examples(click.Command):
+    """A command whose help ends with examples."""
+
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+        lines = "\n".join(f"  {line}" for line in examples)
+        super().__init__(*args, epilog=f"\b\nExamples:\n{lines}" if examples else None, **kwargs)
+
+
+def example(*lines: str) -> dict[str, Any]:
+    """Arguments of ``group.command`` that add examples to its help."""
+    return {"cls": _Examples, "examples": lines}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="nydus-workbench")
+def group() -> None:
+    """See, measure and predict what lazy-loading a container image costs.
+
+    IMAGE is a RAFS bootstrap, a blob with the bootstrap in it, or a folder that holds either.
+    """
+
+
+def main() -> None:
+    """Run the command; what goes wrong is one line on standard error."""
+    try:
+        status = group.main(prog_name="workbench", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except StorageError as error:
+        sys.exit(_complain(str(error), 1))
+    except click.ClickException as error:
+        hint = f"\n  see {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        sys.exit(_complain(error.format_message() + hint, error.exit_code))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has enough; keep the interpreter from saying so when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"workbench: error: {message}", file=sys.stderr)
+    return status

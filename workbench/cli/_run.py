@@ -1,0 +1,170 @@
+"""Verbs that run something: record, replay, demo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from storage.backend import Link
+from storage.image import open_image
+from workbench import policy, view
+from workbench.cli._main import example, group
+from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
+from workbench.demo import demo
+from workbench.replay import Settings, Workload, calibrate, replay
+from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
+
+__all__: list[str] = []
+
+_PREFETCH = ["none", "first program", "whole blob"]
+
+
+def _options(command: Any) -> Any:
+    """What record and replay have in common."""
+    for option in reversed(
+        (
+            click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
+            click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
+            click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
+            click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
+            click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@group.command(
+    "record",
+    **example(
+        "workbench record --image image --cache cache -o trace",
+        "workbench record --image image --cache cache -o trace my_program.py --amplify 4MiB",
+    ),
+)
+@click.argument("programs", metavar="[PROGRAM.py]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--image", required=True, type=click.Path(path_type=Path), help="An image of a standard library.")
+@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
+@click.option("--cache", "cache_dir", required=True, type=click.Path(path_type=Path), help="Cache folder.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for reads and events.")
+@click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@_options
+def record_command(
+    programs: tuple[Path, ...],
+    image: Path,
+    blobs: Path | None,
+    cache_dir: Path,
+    out: Path,
+    perfetto: bool,
+    as_json: bool,
+    eviction: str,
+    cache_size: int | Share | None,
+    amplify: int,
+    plan: str,
+    link: Link,
+) -> None:
+    """Run Python programs on an image and write down what they read.
+
+    Without a program: a web client, a test runner and a database script, one after the other.
+    """
+    if isinstance(cache_size, Share):
+        raise click.UsageError("a recording's cache size is in bytes: there is no trace yet to take a share of")
+    _need_size(eviction, cache_size)
+    run = record(
+        image,
+        blobs,
+        cache_dir=cache_dir,
+        programs={path.stem: path for path in programs} or PROGRAMS,
+        plan=plan,
+        amplify_io=amplify,
+        capacity=cache_size,
+        eviction=eviction,
+        link=link,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    write_table(out / "reads.parquet", run.reads)
+    write_table(out / "events.parquet", run.events)
+    if perfetto:
+        view.write_perfetto(out / "trace.perfetto.json", run.events, run.reads)
+    summary = view.summarize(run.events, run.reads, "recorded")
+    if as_json:
+        print(json.dumps(summary.to_dict()))
+    else:
+        print(run.output, end="")
+        Console().print(summary)
+
+
+@group.command(
+    "replay",
+    **example(
+        "workbench replay trace/reads.parquet --image image",
+        "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
+        "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
+    ),
+)
+@click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
+@click.option("--image", required=True, type=click.Path(path_type=Path), help="The image, or another layout of it.")
+@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
+@click.option("--prefetch", type=click.Choice(_PREFETCH), default="none", show_default=True)
+@click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
+@click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
+@_options
+def replay_command(
+    trace: Path,
+    image: Path,
+    blobs: Path | None,
+    prefetch: str,
+    any_image: bool,
+    as_json: bool,
+    eviction: str,
+    cache_size: int | Share | None,
+    amplify: int,
+    plan: str,
+    link: Link,
+) -> None:
+    """Replay a recorded workload on a virtual clock: what would it have cost under ...?
+
+    The CPU's costs are fitted to events.parquet beside the trace, if it is there.
+    """
+    _need_size(eviction, cache_size)
+    reads = read_reads(trace)
+    opened = open_image(image, blobs)
+    if not any_image:
+        check_image(reads, opened.bootstrap_digest, trace)
+    workload = Workload.from_reads(reads, opened)
+    capacity = int(cache_size * workload.touched_bytes) if isinstance(cache_size, Share) else cache_size
+    settings = Settings(
+        plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch, link=link
+    )
+    result = replay(workload, opened, _with_cpu(settings, trace), record=not as_json)
+    if as_json:
+        print(json.dumps({**result.totals, "split_ns": result.split}))
+    else:
+        Console().print(view.summarize(result.events(), reads, "predicted"))
+
+
+def _with_cpu(settings: Settings, trace: Path) -> Settings:
+    events = trace.with_name("events.parquet")
+    return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
+
+
+def _need_size(eviction: str, cache_size: int | Share | None) -> None:
+    if eviction != "none" and cache_size is None:
+        raise click.UsageError(f"--eviction {eviction} needs --cache-size: 256MiB, say")
+    if eviction == "none" and cache_size is not None:
+        raise click.UsageError("--cache-size needs --eviction: lru, say")
+
+
+@group.command("demo", **example("workbench demo", "workbench demo --out /tmp/demo --perfetto"))
+@click.option("--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for all of it.")
+@click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True)
+@click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
+def demo_command(out: Path, link: Link, perfetto: bool) -> None:
+    """Build an image, run three programs on it, replay them, and report: in under a minute."""
+    demo(out, link, perfetto=perfetto)
