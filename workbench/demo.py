@@ -65,7 +65,8 @@ def demo(out: str | Path, link: Link | None = None, *, perfetto: bool = False) -
         predicted, measured = _unrecorded(folder, workload, image, settings, said)
     measured_run = view.Run("measured", measured.events, measured.reads)
     predicted_run = view.Run("predicted", predicted.events(), recorded.reads)
-    _console.print(view.compare({run.name: view.summarize(run.events, run.reads) for run in (predicted_run, measured_run)}))
+    runs = (predicted_run, measured_run)
+    _console.print(view.compare({run.name: view.summarize(run.events, run.reads) for run in runs}))
     with _step("5  Draw it all"):
         report = folder / "report.html"
         recorded_run = view.Run("recorded", recorded.events, recorded.reads)

@@ -159,7 +159,8 @@ def stat_command(image: Path, path: str | None, as_json: bool, blobs: Path | Non
     opened = open_image(image, blobs)
     if path is not None:
         row = opened.lookup(path)
-        facts = entry(opened, path.encode("utf-8", "surrogateescape"), row) | {"chunks": int(opened.inodes.extents[row])}
+        facts = entry(opened, path.encode("utf-8", "surrogateescape"), row)
+        facts["chunks"] = int(opened.inodes.extents[row])
     else:
         facts = _facts(opened)
     if as_json:
@@ -191,9 +192,11 @@ def _facts(image: Image) -> dict[str, Any]:
 @contextmanager
 def _store(image: Path, blobs: Path | None) -> Iterator[Rafs]:
     """A store on a cache that goes again."""
-    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-        with open_store(image, blobs, cache_dir=folder) as rafs:
-            yield rafs
+    with (
+        tempfile.TemporaryDirectory(prefix="workbench-") as folder,
+        open_store(image, blobs, cache_dir=folder) as rafs,
+    ):
+        yield rafs
 
 
 @group.command("cat", **example("workbench cat image /json/__init__.py | head"))

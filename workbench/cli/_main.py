@@ -16,9 +16,9 @@ __all__ = ["example", "group", "main"]
 class _Examples(click.Command):
     """A command whose help ends with examples."""
 
-    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+    def __init__(self, name: str | None, *, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
         lines = "\n".join(f"  {line}" for line in examples)
-        super().__init__(*args, epilog=f"\b\nExamples:\n{lines}" if examples else None, **kwargs)
+        super().__init__(name, epilog=f"\b\nExamples:\n{lines}" if examples else None, **kwargs)
 
 
 def example(*lines: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ __all__ = ["CACHE_SIZE", "LINK", "SIZE", "Share", "parse_link", "parse_size"]
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _UNITS |= {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
-_RATES = {"bit": 0.125, "kbit": 125, "mbit": 125_000, "gbit": 125_000_000, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_RATES = {"bit": 0.125, "kbit": 125, "mbit": 125_000, "gbit": 125_000_000}
+_RATES |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 class Share(float):
