@@ -48,7 +48,7 @@ def hand_made() -> HandMade:
         uncompressed_size=sizes,
         compressed=np.ones(5, bool),
         digest=np.zeros((5, 32), np.uint8),
-        has_digest=np.zeros(5, bool),
+        has_digest=np.array([True, True, True, True, False]),
         crc32c=np.zeros(5, np.uint32),
         has_crc32c=np.zeros(5, bool),
     )

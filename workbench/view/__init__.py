@@ -6,6 +6,7 @@ from workbench.view._compare import Comparison, compare
 from workbench.view._grid import grid
 from workbench.view._heat import heat, heat_map
 from workbench.view._latency import cdf, latency
+from workbench.view._panel import Panel, panel
 from workbench.view._perfetto import perfetto, write_perfetto
 from workbench.view._ranking import Ranking
 from workbench.view._report import report, write_report
@@ -18,6 +19,7 @@ __all__ = [
     "CAUSES",
     "COLOURS",
     "Comparison",
+    "Panel",
     "Picture",
     "Ranking",
     "Run",
@@ -30,6 +32,7 @@ __all__ = [
     "heat",
     "heat_map",
     "latency",
+    "panel",
     "perfetto",
     "rates",
     "report",

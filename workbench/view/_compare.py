@@ -31,6 +31,7 @@ _METRICS: Final[tuple[Metric, ...]] = (
     ("p50 latency", lambda s: s.p50_ns, duration),
     ("p99 latency", lambda s: s.p99_ns, duration),
     ("bytes received", lambda s: s.bytes_received, size),
+    ("  of it metadata", lambda s: s.received["meta"], size),
     ("requests", lambda s: s.requests, count),
     ("chunks fetched", lambda s: s.chunks_fetched, count),
     ("evictions", lambda s: s.evictions, count),

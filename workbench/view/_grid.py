@@ -38,7 +38,7 @@ def grid(frame: pd.DataFrame, *, width: float = 9.0, height: float | None = None
     width, height
         In inches.
     """
-    evictions, prefetches = (list(dict.fromkeys(frame[name])) for name in ("eviction", "prefetch"))
+    evictions, prefetches = (_names(frame[name]) for name in ("eviction", "prefetch"))
     tables = {(e, p): cells(frame, e, p) for e in evictions for p in prefetches}
     times = np.concatenate([table.to_numpy().ravel() for table in tables.values()])
     norm = LogNorm(np.nanmin(times), np.nanmax(times))
@@ -54,6 +54,11 @@ def grid(frame: pd.DataFrame, *, width: float = 9.0, height: float | None = None
     figure.supxlabel("cache, % of the bytes that the trace touches", fontsize=8.5, color=COLOURS["muted"])
     figure.supylabel("amplify_io", fontsize=8.5, color=COLOURS["muted"])
     return figure
+
+
+def _names(column: pd.Series[str]) -> list[str]:
+    """``none`` first, the others by name: the same place in every picture, whoever wins."""
+    return sorted(column.unique(), key=lambda name: (name != "none", name))
 
 
 def _panel(ax: Axes, table: pd.DataFrame, norm: Normalize, *, narrow: bool) -> None:

@@ -141,9 +141,9 @@ def _the_run(image: Tables, run: Run, limit: float | None) -> Iterator[str]:
     yield _directories(image)
     yield _section(
         "When each chunk came",
-        "A row is a chunk, in the order of the blob. It is coloured while on its way, by why it was fetched: a read "
-        "wanted it, or it lay beside what a read wanted. From then on it is in the cache, and each dot is a read that "
-        "was served from there.",
+        "A row is a chunk that was fetched or read; the others are left out. It is coloured while on its way, by why "
+        "it was fetched: a read wanted it, or it lay beside what a read wanted. From then on it is in the cache, and "
+        "each dot is a read that was served from there.",
         lambda width: _untitled(heat_map(run, image, width=width)),
     )
     yield _section(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -37,8 +38,9 @@ from workbench.view._waterfall import folded, stretches
 
 def test_heat_of_a_small_run(small: Run) -> None:
     """Chunks are on their way, then in the cache, then hit, then evicted, each in its cell."""
-    data = heat(small.events, chunks=4, rows=4, columns=205)
-    assert (data.start_ns, data.end_ns, data.chunks) == (10, 215, 4)
+    data = heat(small.events, rows=4, columns=205)
+    assert (data.start_ns, data.end_ns) == (10, 215)
+    assert data.chunk.tolist() == [0, 1, 2]
     demand, amplify, prefetch = (data.fetched[CAUSES.index(name)] for name in ("demand", "amplify", "prefetch"))
     assert np.flatnonzero(demand[0]).tolist() == list(range(2, 63))
     assert np.flatnonzero(amplify[1]).tolist() == list(range(2, 63))
@@ -46,7 +48,24 @@ def test_heat_of_a_small_run(small: Run) -> None:
     assert np.flatnonzero(data.resident[0]).tolist() == list(range(62, 190))
     assert np.flatnonzero(data.resident[1]).tolist() == list(range(62, 205))
     assert np.argwhere(data.hits).tolist() == [[1, 131]]
-    assert not data.fetched[:, 3].any()
+    assert data.fetched.sum() == 61 + 61 + 71
+
+
+def test_chunks_that_nothing_happened_to_are_left_out(
+    events_of: Callable[[list[dict[str, object]]], pa.Table], hand_made: Any
+) -> None:
+    """Rows are the chunks of the run; the axis names them by their row in the image's table."""
+    rows: list[dict[str, object]] = [
+        {"kind": "read", "t_ns": 0, "dur_ns": 9},
+        {"kind": "hit", "t_ns": 1, "chunk": 3, "chunks": 1},
+        {"kind": "hit", "t_ns": 2, "chunk": 1, "chunks": 1},
+    ]
+    data = heat(events_of(rows), columns=9)
+    assert data.chunk.tolist() == [1, 3]
+    assert np.argwhere(data.hits).tolist() == [[0, 2], [1, 1]]
+    ax = heat_map(Run("two", events_of(rows)), hand_made).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1", "3"]
+    assert ax.get_ylabel() == "2 of 5 chunks, in the order of the blob"
 
 
 def test_heat_bins_many_chunks(make: Callable[..., Run]) -> None:
@@ -77,7 +96,7 @@ def test_what_found_no_room_is_not_in_the_cache(events_of: Callable[[list[dict[s
 
 def test_what_was_wanted_is_painted_over_what_came_along(small: Run) -> None:
     """Where several causes share a cell, demand is what shows; where nothing happened, nothing."""
-    data = heat(small.events, chunks=8, rows=1, columns=205)
+    data = heat(small.events, rows=1, columns=205)
     image = painted(data)
     assert mpl.colors.to_hex(image[0, 10]) == COLOURS["demand"]
     assert image[0, 0, 3] == 0
