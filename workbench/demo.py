@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from tqdm.auto import tqdm
 
@@ -117,10 +118,10 @@ def _write(folder: Path, run: Recording, perfetto: bool) -> None:
     write_table(folder / "reads.parquet", run.reads)
     write_table(folder / "events.parquet", run.events)
     if perfetto:
-        view.write_perfetto(folder / "trace.perfetto.json", run.events, run.reads)
+        view.write_perfetto(folder / "trace.perfetto.json", view.Run("recorded", run.events, run.reads))
 
 
-def _grid(workload: Workload, image: Image, settings: Settings, said: list[str]):  # type: ignore[no-untyped-def]
+def _grid(workload: Workload, image: Image, settings: Settings, said: list[str]) -> pd.DataFrame:
     with tqdm(desc="replay", unit="run", delay=2, leave=False) as bar:
 
         def shown(done: int, total: int) -> None:

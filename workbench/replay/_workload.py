@@ -22,7 +22,9 @@ _NEEDED = ("read_id", "think_ns", "t_ns", "thread", "program", "path", "offset",
 class ImageLike(Protocol):
     """What a workload asks of an image."""
 
-    chunks: Any
+    @property
+    def chunks(self) -> Any:
+        """The chunk table."""
 
     def lookup(self, path: str | bytes, /) -> int:
         """The inode's row."""

@@ -45,6 +45,6 @@ def dataset(name: str = "first-light") -> Dataset:
     """
     folder = _FOLDER / name
     if not folder.is_dir():
-        known = ", ".join(sorted(path.name for path in _FOLDER.iterdir() if path.is_dir())) if _FOLDER.is_dir() else ""
-        raise TraceError(f"there is no data set {name!r}; there are: {known or 'none, outside a checkout'}", path=folder)
+        known = sorted(path.name for path in _FOLDER.iterdir() if path.is_dir()) if _FOLDER.is_dir() else []
+        raise TraceError(f"no data set is called {name!r}; there are {', '.join(known) or 'none'}", path=folder)
     return Dataset(read_reads(folder / "reads.parquet"), pq.read_table(folder / "events.parquet"), read_layout(folder))
