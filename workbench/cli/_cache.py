@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def ls(folder: Path, image: Path, blobs: Path | None, files: bool, as_json: bool
         return
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name in frame:
-        table.add_column(str(name), justify="left" if frame[name].dtype == object else "right")
+        table.add_column(str(name), justify="right" if is_numeric_dtype(frame[name]) else "left")
     for values in frame.itertuples(index=False):
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in values))
     Console(highlight=False).print(table)

@@ -37,6 +37,8 @@ def group() -> None:
 
 def main() -> None:
     """Run the command; what goes wrong is one line on standard error."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
         status = group.main(prog_name="workbench", standalone_mode=False)
         sys.stdout.flush()

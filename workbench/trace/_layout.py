@@ -79,8 +79,15 @@ def read_layout(folder: str | Path) -> Image:
 
 
 def _info(values: dict[str, Any]) -> BlobInfo:
-    kinds = {"features": BlobFeatures, "compressor": Compressor, "meta_ci_compressor": Compressor, "digester": Digester}
-    return BlobInfo(**{name: kinds.get(name, lambda value: value)(value) for name, value in values.items()})
+    return BlobInfo(
+        **values
+        | {
+            "features": BlobFeatures(values["features"]),
+            "compressor": Compressor(values["compressor"]),
+            "meta_ci_compressor": Compressor(values["meta_ci_compressor"]),
+            "digester": Digester(values["digester"]),
+        }
+    )
 
 
 def _table(kind: type[Table], table: pa.Table, names: list[bytes]) -> Any:
