@@ -25,28 +25,21 @@ _NESTED: Final = ("wait", "decode", "persist")
 Slice = dict[str, Any]
 
 
-def perfetto(events: pa.Table, reads: pa.Table | None = None) -> dict[str, Any]:
+def perfetto(run: Run) -> dict[str, Any]:
     """The run in Chrome's Trace Event format, ready for `json.dumps`.
 
     Each program is a process and each of its threads a track of reads, in which what they waited on, decoded and
     stored is nested. The backend is a process of its own: one track for each connection that was busy at once, and
     counters of the bytes that came and that are in the cache. Times are microseconds from the first event.
-
-    Parameters
-    ----------
-    events
-        In the schema `storage.events.EVENTS`, of a live or a replayed run.
-    reads
-        Its workload, which knows programs, threads and paths.
     """
-    slices = [*_programs(Run("program", events, reads)), *_connections(events), *_counters(events)]
-    return {"traceEvents": slices, "displayTimeUnit": "ms"}
+    slices = [*_programs(run), *_connections(run.events), *_counters(run.events)]
+    return {"traceEvents": slices, "displayTimeUnit": "ms", "otherData": {"run": run.name}}
 
 
-def write_perfetto(path: Path | str, events: pa.Table, reads: pa.Table | None = None) -> Path:
+def write_perfetto(path: Path | str, run: Run) -> Path:
     """Write `perfetto` to a file, and return its path."""
     target = Path(path)
-    target.write_text(json.dumps(perfetto(events, reads), separators=(",", ":")), encoding="utf-8")
+    target.write_text(json.dumps(perfetto(run), separators=(",", ":")), encoding="utf-8")
     return target
 
 

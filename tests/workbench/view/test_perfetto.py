@@ -24,7 +24,7 @@ def of(trace: dict[str, Any], phase: str) -> list[dict[str, Any]]:
 
 def test_every_event_has_the_fields_of_its_phase(make: Callable[..., Run], tmp_path: Path) -> None:
     """What is written is JSON in the object format, each event with all fields of its phase and no other."""
-    trace = json.loads(write_perfetto(tmp_path / "trace.json", *make()[1:]).read_text())
+    trace = json.loads(write_perfetto(tmp_path / "trace.json", make()).read_text())
     assert trace["displayTimeUnit"] == "ms"
     for event in trace["traceEvents"]:
         assert {name: type(value) for name, value in event.items()} == FIELDS[event["ph"]]
@@ -35,7 +35,7 @@ def test_every_event_has_the_fields_of_its_phase(make: Callable[..., Run], tmp_p
 def test_slices_of_a_track_nest(make: Callable[..., Run]) -> None:
     """On one track a slice lies within another or beside it: else the viewer cannot draw it."""
     tracks: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
-    for event in of(perfetto(*make(seed=3)[1:]), "X"):
+    for event in of(perfetto(make(seed=3)), "X"):
         tracks[event["pid"], event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
     for slices in tracks.values():
         open_: list[float] = []
@@ -48,7 +48,7 @@ def test_slices_of_a_track_nest(make: Callable[..., Run]) -> None:
 
 def test_slices_of_a_small_run(small: Run) -> None:
     """Reads bear their paths on their program's thread; requests lie on connections; times are microseconds."""
-    trace = perfetto(small.events, small.reads)
+    trace = perfetto(small)
     names = {(e["name"], e["pid"], e["tid"]): e["args"]["name"] for e in of(trace, "M")}
     assert names["process_name", 2, 0] == "A"
     assert names["process_name", 3, 0] == "B"
@@ -65,6 +65,6 @@ def test_slices_of_a_small_run(small: Run) -> None:
 def test_counters(small: Run) -> None:
     """Bytes received only grow; bytes in the cache fall with an eviction."""
     counted: dict[str, list[int]] = defaultdict(list)
-    for event in of(perfetto(small.events, small.reads), "C"):
+    for event in of(perfetto(small), "C"):
         counted[event["name"]].append(event["args"]["bytes"])
     assert counted == {"bytes received": [300, 450], "bytes in cache": [900, 1200, 700]}
