@@ -134,7 +134,7 @@ def _parts(function: Any, seen: set[Any]) -> Iterator[str]:
                 yield from _parts(called[name], seen)
         elif name in function.__globals__:
             value = function.__globals__[name]
-            yield repr((function.__module__, name, getattr(value, "_fields", None) or value))
+            yield repr((function.__module__, name, getattr(value, "_fields", ()), value))
 
 
 def _remembered(compiled: Any, function: Callable[..., Any]) -> Any:
@@ -146,7 +146,7 @@ def _remembered(compiled: Any, function: Callable[..., Any]) -> Any:
     return compiled
 
 
-class _Locator(_CacheLocator):  # type: ignore[misc]
+class _Locator(_CacheLocator):
     """Files in our folder, told apart by the function's fingerprint."""
 
     def __init__(self, fingerprint: str, py_file: str) -> None:
@@ -172,11 +172,11 @@ class _Locator(_CacheLocator):  # type: ignore[misc]
         return locator
 
 
-class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
+class _Impl(CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """numba's cache, for which a file that is damaged or a disk that is full is no reason to fail."""
 
     _impl_class = _Impl

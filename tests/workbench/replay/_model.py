@@ -1,0 +1,321 @@
+"""The replay engine once more, from its description: plain Python, one generator an actor, slow and obvious.
+
+Only the decider, the policies and the jitter's random numbers are shared with the engine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from storage.backend._link import jitter_of
+from storage.plan import (
+    ABSENT,
+    BLOCKED,
+    COMPLETE,
+    FETCH,
+    PREFETCH,
+    READY,
+    SERVE,
+    STORING,
+    USER,
+    WAIT,
+    Decider,
+    Read,
+    Reg,
+    Segments,
+    batch_end,
+    plan_options,
+)
+from workbench.replay import Settings, Workload
+from workbench.replay._settings import prefetch_rows
+
+PATIENCE = 2_000_000_000
+MIB = 1 << 20
+BILLION = 1_000_000_000
+Process = Generator[float, None, None]
+
+
+class Pipe:
+    """Transfers that share a bandwidth: equal whole shares, what is left over to the lowest slot."""
+
+    def __init__(self, bandwidth: int) -> None:
+        self.bandwidth = bandwidth
+        self.now = 0
+        self.left: dict[int, int] = {}
+
+    def rates(self) -> dict[int, int]:
+        """Billionths of bytes a nanosecond, of transfers that still have bytes to carry."""
+        active = sorted(slot for slot, left in self.left.items() if left)
+        if not active:
+            return {}
+        share, rest = divmod(self.bandwidth, len(active))
+        return {slot: share + (rest if slot == active[0] else 0) for slot in active}
+
+    def next_end(self) -> float:
+        """When the next transfer ends; one that has ended already ends now."""
+        if 0 in self.left.values():
+            return self.now
+        return min((self.now - -self.left[slot] // rate for slot, rate in self.rates().items()), default=math.inf)
+
+    def carry(self, until: int) -> None:
+        """Let bytes flow until then; nothing ends on the way."""
+        for slot, rate in self.rates().items():
+            self.left[slot] = max(self.left[slot] - rate * (until - self.now), 0)
+        self.now = until
+
+
+class Model:
+    """One replay; `run` it and look at its attributes."""
+
+    def __init__(self, workload: Workload, settings: Settings) -> None:
+        self.workload, self.settings = workload, settings
+        policy, chunks = settings.policy, len(workload.layout.size)
+        capacity = None if policy.name == "none" else settings.capacity
+        options = plan_options(settings.plan, settings.amplify_io)
+        self.decider = Decider(workload.layout, options, capacity, policy.functions, policy.arena(chunks))
+        rows = prefetch_rows(settings.prefetch, workload).tolist()
+        self.batches: deque[list[int]] = deque()
+        while rows:
+            end = batch_end(workload.layout, options, rows, 0)
+            self.batches.append(rows[:end])
+            rows = rows[end:]
+        self.threads = len(workload.thread_first) - 1
+        self.now = 0
+        self.pipe = Pipe(settings.link.bandwidth)
+        self.free = set(range(settings.link.connections))
+        self.holder: dict[int, int] = {}
+        self.queue: deque[int] = deque()
+        self.connected = 0
+        self.when: dict[int, float] = {}
+        self.actors: dict[int, Process] = {}
+        self.waiting: dict[int, int] = {}
+        self.parked: set[int] = set()
+        self.program = -1
+        self.alive = self.busy = 0
+        self.began: list[int] = []
+        self.ended: list[int] = []
+        self.times = np.zeros((len(workload), 5), np.int64)  # start, dur, rtt, flow, wait
+        self.requests: list[dict[str, Any]] = []
+        self.totals: Counter[str] = Counter()
+        self.ahead: dict[int, int] = {}
+
+    def run(self) -> Model:
+        """Let everything happen."""
+        if self.batches:
+            for worker in range(self.threads, self.threads + self.settings.prefetch_workers):
+                self.start(worker, self.work(worker))
+        self.next_program()
+        while True:
+            actor = min(self.when, key=lambda a: (self.when[a], a), default=None)
+            t = math.inf if actor is None else self.when[actor]
+            end = self.pipe.next_end()
+            if end == t == math.inf:
+                return self
+            self.now = int(min(t, end))
+            self.pipe.carry(self.now)
+            if end <= t:
+                self.land()
+            else:
+                assert actor is not None
+                self.resume(actor)
+
+    def start(self, actor: int, process: Process) -> None:
+        self.actors[actor] = process
+        self.resume(actor)
+
+    def resume(self, actor: int) -> None:
+        """Let an actor go on until it says when it wants to go on again."""
+        self.when.pop(actor, None)
+        try:
+            until = next(self.actors[actor])
+        except StopIteration:
+            return
+        if until < math.inf:
+            self.when[actor] = until
+
+    def next_program(self) -> None:
+        if self.program + 1 == len(self.workload.programs):
+            return
+        self.program += 1
+        self.began.append(self.now)
+        self.evict(self.decider.open([]))
+        first, end = self.workload.program_first[self.program : self.program + 2]
+        self.alive = int(end - first)
+        for thread in range(first, end):
+            self.start(thread, self.think_and_read(thread))
+        self.unpark()
+
+    def think_and_read(self, thread: int) -> Process:
+        work, model = self.workload, self.settings.cpu
+        for read in range(*work.thread_first[thread : thread + 2]):
+            yield self.now + int(work.think_ns[read])
+            self.times[read, 0] = self.now
+            part = slice(*work.first[read : read + 2])
+            segments = Segments(*(column[part].tolist() for column in work.segments))
+            if segments.chunk:
+                yield from self.do(thread, self.decider.begin(segments, USER), read)
+            else:
+                yield self.now + model.hit_ns
+                if self.decider.state.counters[BLOCKED] == 0:
+                    self.unpark()
+            self.times[read, 1] = self.now - self.times[read, 0]
+        self.alive -= 1
+        if not self.alive:
+            self.ended.append(self.now)
+            if not self.busy:
+                self.next_program()
+
+    def work(self, worker: int) -> Process:
+        rows = self.take_batch()
+        while rows:
+            sizes = [self.decider.layout.size[row] for row in rows]
+            yield from self.do(worker, self.decider.begin(Segments(rows, [0] * len(rows), sizes), PREFETCH), -1)
+            rows = self.take_batch()
+            yield self.now  # it is the worker's next turn
+
+    def take_batch(self) -> list[int]:
+        return self.batches.popleft() if self.batches else []
+
+    def do(self, actor: int, read: Read, number: int) -> Process:
+        """A read, or a batch, from its first look to its end."""
+        waited: set[int] = set()
+        while True:
+            while number < 0 and not self.alive:
+                yield from self.park(actor)
+            action = self.decider.advance(read)
+            if number >= 0 and self.decider.state.counters[BLOCKED] == 0:
+                self.unpark()
+            if action == COMPLETE:
+                return
+            if action == SERVE:
+                yield self.now + self.serve(read, waited)
+                self.decider.served(read)
+            elif action == WAIT:
+                waited.add(read.reg[Reg.POS] if self.settings.plan == "exact" else read.reg[Reg.SCAN])
+                yield from self.wait(actor, read, number)
+            elif action == FETCH:
+                yield from self.fetch(actor, read, number)
+            else:
+                yield from self.park(actor)
+
+    def park(self, actor: int) -> Process:
+        self.parked.add(actor)
+        yield math.inf
+
+    def unpark(self) -> None:
+        for actor in self.parked:
+            self.when[actor] = self.now
+        self.parked.clear()
+
+    def serve(self, read: Read, waited: set[int]) -> int:
+        size = 0
+        hit = 0
+        for pos in read.span:
+            self.ahead.pop(read.segments.chunk[pos], None)
+            size += read.segments.length[pos]
+            if pos not in waited:
+                hit += read.segments.length[pos]
+        self.totals["bytes_hit"] += hit
+        self.totals["bytes_waited"] += size - hit
+        self.totals["hits"] += hit > 0
+        return self.settings.cpu.hit_ns + size * self.settings.cpu.hit_ns_per_mib // MIB
+
+    def wait(self, actor: int, read: Read, number: int) -> Process:
+        since = self.now
+        self.waiting[actor] = read.reg[Reg.WAITING]
+        yield math.inf if self.settings.plan == "exact" else self.now + PATIENCE
+        if actor in self.waiting:
+            del self.waiting[actor]
+            self.decider.give_up_wait(read)
+        self.times[number, 4] += self.now - since
+        self.totals["waits"] += 1
+
+    def wake(self) -> None:
+        for actor, chunk in list(self.waiting.items()):
+            if self.decider.state.status[chunk] in (ABSENT, READY):
+                del self.waiting[actor]
+                self.when[actor] = self.now
+
+    def fetch(self, actor: int, read: Read, number: int) -> Process:
+        layout, asked = self.decider.layout, self.now
+        offset, length = layout.start[read.chunks[0]], layout.end[read.chunks[-1]] - layout.start[read.chunks[0]]
+        row = {"t_ns": asked, "read": number, "first": read.chunks[0], "last": read.chunks[-1]}
+        row |= {"offset": offset, "length": length} | dict.fromkeys(("demand", "amplify", "gap", "refetch", "prefetch"), 0)
+        self.requests.append(row)
+        self.busy += number < 0
+        if self.free:
+            slot = min(self.free)
+            self.free.remove(slot)
+            self.connect(actor, slot)
+            yield self.when[actor]
+        else:
+            self.queue.append(actor)
+            yield math.inf
+        byte, slot = self.now, next(slot for slot, holder in self.holder.items() if holder == actor)
+        self.pipe.left[slot] = length * BILLION
+        yield math.inf
+        row |= {"dur_ns": self.now - asked, "ttfb_ns": byte - asked}
+        if number >= 0:
+            self.times[number, 2] += byte - asked
+            self.times[number, 3] += self.now - byte
+        decoded = self.admit(read, number, row)
+        self.wake()
+        yield self.now + self.settings.cpu.fetch_ns + decoded * self.settings.cpu.decode_ns_per_mib // MIB
+        self.decider.persisted(read)
+        self.wake()
+        self.busy -= number < 0
+        if number < 0 and not self.alive and not self.busy:
+            self.next_program()
+
+    def connect(self, actor: int, slot: int) -> None:
+        link = self.settings.link
+        late = jitter_of(link.seed, self.connected, link.jitter_ns)
+        self.connected += 1
+        self.holder[slot] = actor
+        self.when[actor] = self.now + link.rtt_ns + late
+
+    def land(self) -> None:
+        slot = min(slot for slot, left in self.pipe.left.items() if left == 0)
+        del self.pipe.left[slot]
+        actor = self.holder.pop(slot)
+        if self.queue:
+            self.connect(self.queue.popleft(), slot)
+        else:
+            self.free.add(slot)
+        self.resume(actor)
+
+    def admit(self, read: Read, number: int, row: dict[str, Any]) -> int:
+        """Chunks arrive; returns the bytes to decode."""
+        status, layout = self.decider.state.status, self.decider.layout
+        there = {chunk for chunk in read.chunks if status[chunk] in (READY, STORING)}
+        self.evict(self.decider.arrive(read))
+        mine = {chunk for chunk in read.chunks if self.decider.is_mine(read, chunk, STORING)}
+        wanted = {read.segments.chunk[pos]: read.segments.length[pos] for pos in read.span}
+        for chunk in read.chunks:
+            length = layout.end[chunk] - layout.start[chunk]
+            if number < 0:
+                row["prefetch"] += length
+                if chunk in mine:
+                    self.ahead[chunk] = length
+                else:
+                    self.totals["wasted"] += length
+            else:
+                row["refetch" if chunk in there else "demand" if chunk in wanted else "amplify"] += length
+                self.totals["bytes_fetched"] += wanted.get(chunk, 0)
+        row["gap"] = row["length"] - sum(row[cause] for cause in ("demand", "amplify", "refetch", "prefetch"))
+        decoded = sum(layout.size[chunk] for chunk in read.chunks if chunk in wanted or chunk in mine)
+        self.totals["fetched"] += len(read.chunks)
+        self.totals["bytes_decoded"] += decoded
+        return int(decoded)
+
+    def evict(self, victims: list[int]) -> None:
+        for chunk in victims:
+            self.totals["evictions"] += 1
+            self.totals["bytes_evicted"] += self.decider.layout.size[chunk]
+            self.totals["wasted"] += self.ahead.pop(chunk, 0)
+            self.decider.evicted(chunk)

@@ -1,0 +1,45 @@
+"""The engine against a second one that was written from its description."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+
+from tests.workbench.replay._cases import cases
+from tests.workbench.replay._model import Model
+from workbench.replay import Result, Settings, Workload, replay
+
+COUNTED = ("bytes_hit", "bytes_waited", "bytes_fetched", "hits", "waits", "fetched", "bytes_decoded", "evictions")
+
+
+def assert_same(result: Result, model: Model) -> None:
+    """Every time, every request and every count of the two is the same."""
+    reads = result.reads
+    times = reads[["start_ns", "dur_ns", "rtt_ns", "bandwidth_ns", "waiting_ns"]].to_numpy()
+    np.testing.assert_array_equal(times, model.times)
+    ids = np.append(result.workload.read_id, -1)
+    expected = [{**row, "read_id": ids[row["read"]]} for row in model.requests]
+    for mine, other in zip(result.requests.to_dict("records"), expected, strict=True):
+        assert mine == {name: other[name] for name in mine}
+    assert {name: result.totals[name] for name in COUNTED} == {name: model.totals[name] for name in COUNTED}
+    assert result.totals["wasted_prefetch_bytes"] == model.totals["wasted"] + sum(model.ahead.values())
+    assert result.time_to_last_read_ns == sum(model.ended) - sum(model.began)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cases())
+def test_equals_the_model(case: tuple[Workload, Settings]) -> None:
+    """Whatever the threads, jitter, prefetch, amplification, eviction and plan: bit for bit the same outcome."""
+    workload, circumstances = case
+    assert_same(replay(workload, None, circumstances), Model(workload, circumstances).run())
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_recording_changes_nothing(case: tuple[Workload, Settings]) -> None:
+    """Recording goes through the planner for every read; the fast path for ready ones gives the same."""
+    workload, circumstances = case
+    fast, slow = replay(workload, None, circumstances), replay(workload, None, circumstances, record=True)
+    assert fast.reads.equals(slow.reads)
+    assert fast.requests.equals(slow.requests)
+    assert fast.totals == slow.totals
