@@ -88,8 +88,9 @@ class Workload:
         if missing:
             raise TraceError(f"no trace of reads: {', '.join(missing)} missing", field=missing[0])
         reads = reads.combine_chunks()
-        columns = {name: _numbers(reads[name]) for name in ("read_id", "think_ns", "t_ns", "thread", "offset", "length")}
-        program, names = _codes(reads["program"])
+        names = ("read_id", "think_ns", "t_ns", "thread", "offset", "length")
+        columns = {name: _numbers(reads[name]) for name in names}
+        program, programs = _codes(reads["program"])
         order = np.lexsort((columns["t_ns"], columns["thread"], program))
         columns = {name: column[order] for name, column in columns.items()}
         thread_first, thread_program = _threads(program[order], columns["thread"])
@@ -103,8 +104,8 @@ class Workload:
             first=first,
             segments=segments,
             thread_first=thread_first,
-            program_first=np.searchsorted(thread_program, np.arange(len(names) + 1)).astype(np.int64),
-            programs=names,
+            program_first=np.searchsorted(thread_program, np.arange(len(programs) + 1)).astype(np.int64),
+            programs=programs,
             layout=plan_layout(image.chunks),
         )
 
@@ -167,5 +168,5 @@ def _segments(
                 raise TraceError("a read goes past the end of a file of this image", path=paths[ask[0]], offset=ask[1])
         counts[read + 1] = len(known[ask][0])
         parts.append(known[ask])
-    columns = [np.concatenate([part[i] for part in parts] or [np.zeros(0)]).astype(np.int64) for i in range(3)]
+    columns = (np.array([value for part in parts for value in part[i]], np.int64) for i in range(3))
     return np.cumsum(counts), Segments(*columns)
