@@ -118,7 +118,7 @@ def _write(folder: Path, run: Recording, perfetto: bool) -> None:
     write_table(folder / "reads.parquet", run.reads)
     write_table(folder / "events.parquet", run.events)
     if perfetto:
-        view.write_perfetto(folder / "trace.perfetto.json", run.events, run.reads)
+        view.write_perfetto(folder / "trace.perfetto.json", view.Run("recorded", run.events, run.reads))
 
 
 def _grid(workload: Workload, image: Image, settings: Settings, said: list[str]) -> pd.DataFrame:

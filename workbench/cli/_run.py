@@ -91,7 +91,7 @@ def record_command(
     write_table(out / "reads.parquet", run.reads)
     write_table(out / "events.parquet", run.events)
     if perfetto:
-        view.write_perfetto(out / "trace.perfetto.json", run.events, run.reads)
+        view.write_perfetto(out / "trace.perfetto.json", view.Run("recorded", run.events, run.reads))
     summary = view.summarize(run.events, run.reads, "recorded")
     if as_json:
         print(json.dumps(summary.to_dict()))
