@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from storage.errors import ConfigError
 from storage.plan import Policy
@@ -33,12 +33,15 @@ class EvictionPolicy:
         See `storage.plan.Policy`; in numba's subset, or bring a `compiler` that needs no such thing.
     compiler
         Makes the functions that compiled code calls.
+    errors
+        What functions raised where no exception can pass; whoever ran them empties it.
     """
 
     name: str
     arena: Callable[[int], tuple[int, int]]
     functions: Policy
     compiler: Callable[[Policy], Policy] = _compiled
+    errors: list[Exception] = field(default_factory=list, compare=False)
 
     def compiled(self) -> Policy:
         """The same five as function values of one type, which compiled code calls without being compiled for them."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from storage.errors import ConfigError
 from storage.plan import Policy
 from workbench.policy._policy import EvictionPolicy
 
@@ -36,6 +38,9 @@ class PythonPolicy(Protocol):
 def from_class(cls: type[PythonPolicy], name: str | None = None) -> EvictionPolicy:
     """Make a policy of a class. Its state is one object, so use it for one cache at a time.
 
+    A victim that is pinned or not in the cache is a `ConfigError`; what else the class raises passes through, in
+    a replay when it is over.
+
     Examples
     --------
     >>> class Newest:
@@ -47,60 +52,80 @@ def from_class(cls: type[PythonPolicy], name: str | None = None) -> EvictionPoli
     >>> from_class(Newest).name
     'Newest'
     """
-    held: list[PythonPolicy] = []
+    functions = _functions(cls)
+    errors: list[Exception] = []
+    compiled = lru_cache(lambda functions: _callbacks(functions, errors))
+    return EvictionPolicy(name or cls.__name__, _arena, functions, compiled, errors)
+
+
+def _functions(cls: type[PythonPolicy]) -> Policy:
+    """The five functions over one object, which is not trusted to name victims that may go."""
+    objects: list[PythonPolicy] = []
+    held: set[int] = set()
 
     def init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
-        held[:] = [cls(sizes, capacity)]
+        objects[:] = [cls(sizes, capacity)]
+        held.clear()
 
     def on_hit(ints: Any, floats: Any, chunk: int) -> None:
-        held[0].on_hit(chunk)
+        objects[0].on_hit(chunk)
 
     def on_admit(ints: Any, floats: Any, chunk: int) -> None:
-        held[0].on_admit(chunk)
+        held.add(chunk)
+        objects[0].on_admit(chunk)
 
     def victim(ints: Any, floats: Any, pinned: Any) -> int:
-        return held[0].victim(pinned)
+        chunk = int(objects[0].victim(pinned))
+        if chunk >= 0 and (chunk not in held or pinned[chunk]):
+            raise ConfigError(f"policy {cls.__name__} names a victim that is pinned or not cached", chunk=chunk)
+        return chunk
 
     def on_remove(ints: Any, floats: Any, chunk: int) -> None:
-        held[0].on_remove(chunk)
+        held.discard(chunk)
+        objects[0].on_remove(chunk)
 
-    functions = Policy(init, on_hit, on_admit, victim, on_remove)
-    return EvictionPolicy(name or cls.__name__, _arena, functions, _as_callbacks)
+    return Policy(init, on_hit, on_admit, victim, on_remove)
 
 
 def _arena(chunks: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _as_callbacks(functions: Policy) -> Policy:
-    """Wrap the functions so that compiled code can call back into the interpreter."""
+def _callbacks(functions: Policy, errors: list[Exception]) -> Policy:
+    """Wrap the functions so that compiled code can call back into the interpreter.
+
+    An exception cannot pass through compiled code: the first is kept in `errors`, and nothing is asked after it.
+    """
     from workbench._compile import callback_policy
 
     word, address = ctypes.c_int64, ctypes.c_void_p
+
+    def safely(function: Callable[..., Any], *arguments: Any) -> int:
+        if not errors:
+            try:
+                result = function((), (), *arguments)
+            except Exception as error:
+                errors.append(error)
+            else:
+                return 0 if result is None else int(result)
+        return -1
 
     def array(at: int, length: int, kind: Any) -> Any:
         return np.ctypeslib.as_array(ctypes.cast(at, ctypes.POINTER(kind)), (length,))
 
     def init(at: int, length: int, capacity: int) -> None:
-        functions.init((), (), array(at, length, ctypes.c_int64), capacity)
-
-    def on_hit(chunk: int) -> None:
-        functions.on_hit((), (), chunk)
-
-    def on_admit(chunk: int) -> None:
-        functions.on_admit((), (), chunk)
+        safely(functions.init, array(at, length, ctypes.c_int64), capacity)
 
     def victim(at: int, length: int) -> int:
-        return int(functions.victim((), (), array(at, length, ctypes.c_int32)))
+        return safely(functions.victim, array(at, length, ctypes.c_int32))
 
-    def on_remove(chunk: int) -> None:
-        functions.on_remove((), (), chunk)
+    def one(function: Callable[..., None]) -> Any:
+        return ctypes.CFUNCTYPE(None, word)(lambda chunk: safely(function, chunk) and None)
 
-    one = ctypes.CFUNCTYPE(None, word)
     return callback_policy(
         ctypes.CFUNCTYPE(None, address, word, word)(init),
-        one(on_hit),
-        one(on_admit),
+        one(functions.on_hit),
+        one(functions.on_admit),
         ctypes.CFUNCTYPE(word, address, word)(victim),
-        one(on_remove),
+        one(functions.on_remove),
     )

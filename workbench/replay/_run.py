@@ -52,7 +52,10 @@ def replay(
     if image is not None:
         _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
     world = new_world(workload, settings, record, settings.policy.compiled())
-    return Result(workload, settings, _run_through(world, compile_function(run)), record)
+    world = _run_through(world, compile_function(run))
+    if settings.policy.errors:
+        raise settings.policy.errors.pop()
+    return Result(workload, settings, world, record)
 
 
 def _check(workload: Workload, layout: Layout) -> None:

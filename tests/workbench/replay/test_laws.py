@@ -1,0 +1,224 @@
+"""What holds of every replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from storage.backend import Link
+from storage.errors import ConfigError
+from storage.events import EVENTS, audit
+from tests.workbench.replay._cases import cases, layout_of, workload_of
+from workbench import policy, view
+from workbench._compile import compile_function
+from workbench.replay import Cpu, Settings, Workload, replay
+from workbench.replay._engine import run
+
+FREE = Cpu(0, 0, 0, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_ledgers_balance(case: tuple[Workload, Settings]) -> None:
+    """Events pass the audit, and count what the totals count."""
+    workload, circumstances = case
+    result = replay(workload, None, circumstances, record=True)
+    events, totals = result.events(), result.totals
+    ledgers = audit(events)
+    assert events.schema.equals(EVENTS)
+    assert (ledgers.hit, ledgers.waited, ledgers.fetched) == tuple(
+        totals[name] for name in ("bytes_hit", "bytes_waited", "bytes_fetched")
+    )
+    assert ledgers.asked == totals["bytes_asked"] == workload.length.sum()
+    assert ledgers.by_cause == {cause: n for cause, n in totals["bytes_by_cause"].items() if n or cause in ledgers.by_cause}
+    assert ledgers.received == totals["bytes_received"] == result.requests["length"].sum()
+    kinds = Counter(events["kind"].to_pylist())
+    assert (kinds["request"], kinds["evict"], kinds["wait"], kinds["hit"]) == tuple(
+        totals[name] for name in ("requests", "evictions", "waits", "hits")
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_split_adds_up(case: tuple[Workload, Settings]) -> None:
+    """Every nanosecond up to the last read is spent on exactly one thing."""
+    result = replay(case[0], None, case[1])
+    assert sum(result.split.values()) == result.time_to_last_read_ns == result.totals["time_to_last_read_ns"]
+    assert min(result.split.values()) >= 0
+    assert (result.reads[["rtt_ns", "bandwidth_ns", "waiting_ns", "decode_ns"]] >= 0).all(axis=None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_events_give_the_same_split(case: tuple[Workload, Settings]) -> None:
+    """What `view` works out from the events of a replay is what the replay says itself."""
+    workload, circumstances = case
+    result = replay(workload, None, circumstances, record=True)
+    reads = _as_reads(workload)
+    summary = view.summarize(result.events(), reads)
+    assert summary.split == result.split
+    assert summary.time_to_last_read_ns == result.time_to_last_read_ns
+    assert (summary.p50_ns, summary.p99_ns) == (result.totals["p50_ns"], result.totals["p99_ns"])
+    assert summary.bytes_decoded == result.totals["bytes_decoded"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_same_again(case: tuple[Workload, Settings]) -> None:
+    """The same workload and settings have the same outcome."""
+    first, second = (replay(case[0], None, case[1], record=True) for _ in range(2))
+    assert first.events().equals(second.events())
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(plan="exact", eviction="none"))
+def test_each_chunk_once(case: tuple[Workload, Settings]) -> None:
+    """Without a bound, plan `exact` fetches a chunk that it may keep at most once, whoever asks for it."""
+    workload, circumstances = case
+    requests = replay(workload, None, circumstances).requests
+    fetched = Counter(
+        chunk for first, last in zip(requests["first"], requests["last"], strict=True) for chunk in range(first, last + 1)
+    )
+    assert all(count == 1 for chunk, count in fetched.items() if workload.layout.known[chunk])
+
+
+def test_one_read_by_hand() -> None:
+    """One chunk through the link: a round trip, its bytes, the CPU's work on it; then a hit after some thinking."""
+    workload = _two_reads(think=(5, 70))
+    link, cpu = Link(rtt_ns=1_000, bandwidth=10**9, connections=1), Cpu(3, 1 << 20, 11, 2 << 20)
+    result = replay(workload, None, Settings(amplify_io=0, link=link, cpu=cpu))
+    size, stored = 4_096, 1_024
+    first = 1_000 + stored + 11 + 2 * size
+    assert result.reads["start_ns"].tolist() == [5, 5 + first + 70]
+    assert result.reads["dur_ns"].tolist() == [first, 3 + size]
+    assert result.split == {
+        "rtt": 1_000, "bandwidth": stored, "waiting": 0, "decode": 11 + 3 * size + 3, "think": 75
+    }  # fmt: skip
+
+
+def test_delayed_hit() -> None:
+    """A thread that wants what another is fetching waits for the rest of it, and no longer."""
+    workload = _two_reads(think=(0, 400), threads=2)
+    link = Link(rtt_ns=1_000, bandwidth=10**9, connections=1)
+    result = replay(workload, None, Settings(amplify_io=0, link=link, cpu=FREE))
+    assert result.totals["requests"] == result.totals["waits"] == 1
+    assert result.reads["waiting_ns"].tolist() == [0, 1_000 + 1_024 - 400]
+    assert result.totals["bytes_waited"] == 4_096
+
+
+def test_prefetch_pays() -> None:
+    """Prefetching what is read next saves its round trip, and is charged for its bytes; what nobody reads is wasted."""
+    workload = _two_reads(think=(10**9, 0), chunks=(0, 1))
+    link = Link(rtt_ns=1_000, bandwidth=10**9, connections=1)
+    result = replay(workload, None, Settings(amplify_io=0, link=link, cpu=FREE, prefetch=[0, 1, 2]))
+    assert result.totals["hit_ratio"] == 1
+    assert result.totals["bytes_by_cause"]["prefetch"] == 3 * 1_024
+    assert result.totals["wasted_prefetch_bytes"] == 1_024
+
+
+def test_programs_take_turns() -> None:
+    """A program starts when the one before has ended, with its cache."""
+    rng = np.random.default_rng(5)
+    layout = layout_of(rng, 20)
+    workload = workload_of(rng, layout, 40, threads=2, programs=2)
+    reads = replay(workload, None, Settings()).reads
+    ends = (reads["start_ns"] + reads["dur_ns"]).to_numpy()
+    second = workload.thread_first[workload.program_first[1]]
+    assert (reads["start_ns"][second:] >= ends[:second].max()).all()
+
+
+def test_compiled_once() -> None:
+    """One compilation serves all policies, plans, prefetch lists, and Python classes too."""
+    rng = np.random.default_rng(1)
+    workload = workload_of(rng, layout_of(rng, 20), 40)
+    for name in (*policy.names(), policy.from_class(_Newest)):
+        for plan in ("exact", "reference"):
+            for prefetch in ("none", "whole blob"):
+                replay(workload, None, Settings(plan=plan, eviction=name, capacity=300_000, prefetch=prefetch))
+    replay(workload, None, Settings(), record=True)
+    assert len(compile_function(run).signatures) == 1
+
+
+def test_python_policy() -> None:
+    """LRU as a plain class and LRU built in have the same outcome."""
+    rng = np.random.default_rng(2)
+    workload = workload_of(rng, layout_of(rng, 30), 300)
+    ours = Settings(eviction="lru", capacity=400_000, amplify_io=0)
+    theirs = replace(ours, eviction=policy.from_class(_Lru))
+    assert replay(workload, None, ours).totals == replay(workload, None, theirs).totals
+
+
+def test_python_policy_that_fails() -> None:
+    """A class that names a chunk that is not there is stopped, and says which."""
+    rng = np.random.default_rng(2)
+    workload = workload_of(rng, layout_of(rng, 30), 100)
+    wrong = policy.from_class(_Wrong)
+    with pytest.raises(ConfigError, match=r"policy _Wrong names a victim that is pinned or not cached \(chunk 999999\)"):
+        replay(workload, None, Settings(eviction=wrong, capacity=200_000))
+    assert wrong.errors == []
+
+
+class _Newest:
+    def __init__(self, sizes: Sequence[int], capacity: int) -> None:
+        self.chunks: list[int] = []
+
+    def on_hit(self, chunk: int) -> None:
+        pass
+
+    def on_admit(self, chunk: int) -> None:
+        self.chunks.append(chunk)
+
+    def victim(self, pinned: Sequence[int]) -> int:
+        return next((chunk for chunk in reversed(self.chunks) if not pinned[chunk]), -1)
+
+    def on_remove(self, chunk: int) -> None:
+        self.chunks.remove(chunk)
+
+
+class _Lru(_Newest):
+    def on_hit(self, chunk: int) -> None:
+        self.chunks.remove(chunk)
+        self.chunks.append(chunk)
+
+    def victim(self, pinned: Sequence[int]) -> int:
+        return next((chunk for chunk in self.chunks if not pinned[chunk]), -1)
+
+
+class _Wrong(_Newest):
+    def victim(self, pinned: Sequence[int]) -> int:
+        return 999_999
+
+
+def _two_reads(think: tuple[int, int], threads: int = 1, chunks: tuple[int, int] = (0, 0)) -> Workload:
+    """Two reads of a chunk of 4,096 bytes each, of 1,024 compressed; by one thread or by two."""
+    from storage.plan import Layout, Segments
+
+    rows = np.arange(3)
+    layout = Layout(rows * 0, rows * 1_024, (rows + 1) * 1_024, rows * 4_096, rows * 0 + 4_096, np.ones(3, np.uint8))
+    return Workload(
+        read_id=np.arange(2),
+        think_ns=np.array(think),
+        offset=np.zeros(2, np.int64),
+        length=np.full(2, 4_096),
+        first=np.arange(3),
+        segments=Segments(np.array(chunks), np.zeros(2, np.int64), np.full(2, 4_096)),
+        thread_first=np.linspace(0, 2, threads + 1).astype(np.int64),
+        program_first=np.array([0, threads]),
+        programs=("one",),
+        layout=layout,
+    )
+
+
+def _as_reads(workload: Workload) -> object:
+    import pyarrow as pa
+
+    threads = np.searchsorted(workload.thread_first, np.arange(len(workload)), side="right") - 1
+    programs = np.searchsorted(workload.program_first, threads, side="right") - 1
+    names = np.array(workload.programs)[programs]
+    columns = {"read_id": workload.read_id, "think_ns": workload.think_ns, "thread": threads, "program": names}
+    return pa.table(columns)
