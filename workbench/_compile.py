@@ -49,8 +49,10 @@ def compile_policy(functions: Policy) -> Policy:
 
 
 def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any) -> Policy:
-    """Function values that call C callbacks: ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``,
-    ``victim(pinned, n)``, ``on_remove(chunk)``, arrays as addresses.
+    """Function values that call C callbacks.
+
+    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n)`` and
+    ``on_remove(chunk)``; arrays are given as addresses.
     """
 
     def call_init(ints, floats, sizes, capacity):  # type: ignore[no-untyped-def]

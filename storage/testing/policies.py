@@ -22,8 +22,13 @@ __all__ = ["PolicyConformance", "Table", "misses"]
 
 _CHUNKS = 12
 _STEPS = st.lists(
-    st.tuples(st.sampled_from(["use", "use", "pin", "unpin", "fail", "evict"]), st.integers(0, _CHUNKS - 1)), max_size=80
+    st.tuples(st.sampled_from(["use", "use", "pin", "unpin", "fail", "evict"]), st.integers(0, _CHUNKS - 1)),
+    max_size=80,
 )
+
+
+def _view(array: Any) -> Any:
+    return memoryview(array)
 
 
 class Table:
@@ -41,10 +46,10 @@ class Table:
 
     def __init__(self, functions: Policy, arena: tuple[int, int], sizes: Sequence[int], capacity: int) -> None:
         self.functions = functions
-        self.ints: Any = memoryview(np.zeros(arena[0], np.int64))
-        self.floats: Any = memoryview(np.zeros(arena[1], np.float64))
-        self.sizes: Any = memoryview(np.asarray(sizes, np.int64))
-        self.pinned: Any = memoryview(np.zeros(len(sizes), np.int32))
+        self.ints: Any = _view(np.zeros(arena[0], np.int64))
+        self.floats: Any = _view(np.zeros(arena[1], np.float64))
+        self.sizes: Any = _view(np.asarray(sizes, np.int64))
+        self.pinned: Any = _view(np.zeros(len(sizes), np.int32))
         self.held: set[int] = set()
         self.capacity = capacity
         self.open()
@@ -157,9 +162,7 @@ class PolicyConformance:
 
     @settings(deadline=None, suppress_health_check=[HealthCheck.differing_executors])
     @given(_STEPS, st.lists(st.integers(1, 5), min_size=_CHUNKS, max_size=_CHUNKS), st.integers(1, 20))
-    def test_victims_are_held_and_free(
-        self, steps: list[tuple[str, int]], sizes: list[int], capacity: int
-    ) -> None:
+    def test_victims_are_held_and_free(self, steps: list[tuple[str, int]], sizes: list[int], capacity: int) -> None:
         """Whatever happens: a victim is in the cache and not pinned, and there is one if there can be one."""
         table = self.table(capacity, sizes)
         doing: dict[str, Callable[[int], None]] = {

@@ -105,7 +105,7 @@ def count_wait(world: World, actor: int, t: int) -> None:
 
 def count_arrival(world: World, actor: int, t: int) -> None:
     """The last byte of a request came; nothing is admitted yet."""
-    actors, layout, out = world.actors, world.layout, world.out
+    actors, out = world.actors, world.out
     reg, read, fetch = actors.reg[actor], _reader(world, actor), actors.fetch[actor]
     since, byte = actors.since[actor], actors.byte[actor]
     first, last = reg[Reg.FIRST], reg[Reg.LAST]
@@ -122,7 +122,7 @@ def count_arrival(world: World, actor: int, t: int) -> None:
         out.log[number, Log.CHUNK] = -1
     for chunk in range(first, last + 1):
         status = world.state.status[chunk]
-        out.fresh[chunk] = 1 if status == READY or status == STORING else 0
+        out.fresh[chunk] = 1 if status in (READY, STORING) else 0
 
 
 def count_fetched(world: World, actor: int) -> int:

@@ -13,7 +13,9 @@ from storage.backend._link import NOW as _CLOCK
 from storage.plan import (
     ABSENT,
     BLOCKED,
+    CAPACITY,
     COMPLETE,
+    EXACT,
     FETCH,
     PREFETCH,
     READY,
@@ -29,7 +31,6 @@ from storage.plan import (
     reopen,
     served,
 )
-from storage.plan._state import CAPACITY, EXACT
 from workbench.replay._account import (
     count_arrival,
     count_evicted,
@@ -193,9 +194,7 @@ def _look(world: World, actor: int, t: int) -> None:
     if reg[Reg.KIND] == PREFETCH and world.count[Count.ALIVE] == 0:
         _set(world, actor, Phase.PARK, FOREVER)
         return
-    action = advance(
-        world.layout, world.state, world.options, world.policy, world.segments, world.marks, reg
-    )
+    action = advance(world.layout, world.state, world.options, world.policy, world.segments, world.marks, reg)
     if reg[Reg.KIND] == USER and world.state.counters[BLOCKED] == 0:
         _unpark(world, t)
     if action == SERVE:
@@ -246,7 +245,7 @@ def _wake(world: World, t: int) -> None:
     for actor in range(world.trace.program_first[program], world.trace.program_first[program + 1]):
         if world.actors.phase[actor] == Phase.WAIT:
             status = world.state.status[world.actors.reg[actor, Reg.WAITING]]
-            if status == ABSENT or status == READY:
+            if status in (ABSENT, READY):
                 _end_wait(world, actor, t)
                 _set(world, actor, Phase.LOOK, t)
 

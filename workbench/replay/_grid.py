@@ -54,8 +54,8 @@ def grid(
     Returns
     -------
     pandas.DataFrame
-        eviction, cache_bytes (-1 for no bound), cache, amplify_io, prefetch, time_to_last_read_ms, p99_ms, MB, requests,
-        hit_ratio, wasted_prefetch_MB.
+        eviction, cache_bytes (-1 for no bound), cache, amplify_io, prefetch, time_to_last_read_ms, p99_ms, MB,
+        requests, hit_ratio, wasted_prefetch_MB.
     """
     settings = settings or Settings()
     lists = dict(prefetch) if isinstance(prefetch, Mapping) else {name: name for name in prefetch}

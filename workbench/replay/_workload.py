@@ -155,9 +155,7 @@ def _threads(program: I64, thread: I64) -> tuple[I64, I64]:
     return np.append(new, len(program)).astype(np.int64), program[new]
 
 
-def _segments(
-    image: ImageLike, path: I64, paths: tuple[str, ...], offset: I64, length: I64
-) -> tuple[I64, Segments]:
+def _segments(image: ImageLike, path: I64, paths: tuple[str, ...], offset: I64, length: I64) -> tuple[I64, Segments]:
     rows = [image.lookup(name) for name in paths]
     counts, parts = np.zeros(len(path) + 1, np.int64), []
     known: dict[tuple[int, int, int], tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}

@@ -22,7 +22,7 @@ ORACLE = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i
 I64 = npt.NDArray[np.int64]
 
 
-class Mru:
+class _Mru:
     """The newest goes first: nobody's built-in."""
 
     def __init__(self, sizes: Sequence[int], capacity: int) -> None:
@@ -79,7 +79,8 @@ class TestPythonClass(PolicyConformance):
     """A plain class behind the five functions."""
 
     def make(self, chunks: int) -> tuple[Policy, tuple[int, int]]:
-        chosen = policy.from_class(Mru)
+        """The class, adapted."""
+        chosen = policy.from_class(_Mru)
         return chosen.functions, chosen.arena(chunks)
 
 
@@ -94,9 +95,7 @@ def traces() -> dict[str, I64]:
 
 
 @numba.njit
-def compiled_misses(
-    functions: Any, ints: I64, floats: Any, sizes: I64, capacity: int, trace: I64, pinned: Any
-) -> int:
+def compiled_misses(functions: Any, ints: I64, floats: Any, sizes: I64, capacity: int, trace: I64, pinned: Any) -> int:
     """What `storage.testing.policies.misses` does, calling function values."""
     held, stored, missed = np.zeros(len(sizes), np.bool_), 0, 0
     functions.init(ints, floats, sizes, capacity)
@@ -155,7 +154,7 @@ def test_misses_as_libcachesim(name: str, trace: I64, sized: bool, tmp_path: Pat
 def test_python_class_compiled() -> None:
     """Compiled code that calls a class back decides as the class does."""
     trace, sizes = traces()["zipf"], np.full(300, 10)
-    chosen = policy.from_class(Mru, "mru")
+    chosen = policy.from_class(_Mru, "mru")
     plain = misses(chosen.functions, chosen.arena(300), sizes.tolist(), 500, trace.tolist())
     assert run_compiled(chosen, sizes, 500, trace) == plain
     assert plain != run_compiled(policy.get("lru"), sizes, 500, trace)
@@ -166,7 +165,7 @@ def test_one_type() -> None:
     before = len(compiled_misses.signatures)
     for name in policy.names()[1:]:
         run_compiled(policy.get(name), np.full(300, 10), 500, traces()["loop"])
-    run_compiled(policy.from_class(Mru), np.full(300, 10), 500, traces()["loop"])
+    run_compiled(policy.from_class(_Mru), np.full(300, 10), 500, traces()["loop"])
     assert len(compiled_misses.signatures) == max(before, 1)
 
 

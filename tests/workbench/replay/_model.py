@@ -245,7 +245,9 @@ class Model:
         layout, asked = self.decider.layout, self.now
         offset, length = layout.start[read.chunks[0]], layout.end[read.chunks[-1]] - layout.start[read.chunks[0]]
         row = {"t_ns": asked, "read": number, "first": read.chunks[0], "last": read.chunks[-1]}
-        row |= {"offset": offset, "length": length} | dict.fromkeys(("demand", "amplify", "gap", "refetch", "prefetch"), 0)
+        row |= {"offset": offset, "length": length} | dict.fromkeys(
+            ("demand", "amplify", "gap", "refetch", "prefetch"), 0
+        )
         self.requests.append(row)
         self.busy += number < 0
         if self.free:

@@ -35,7 +35,9 @@ def test_ledgers_balance(case: tuple[Workload, Settings]) -> None:
         totals[name] for name in ("bytes_hit", "bytes_waited", "bytes_fetched")
     )
     assert ledgers.asked == totals["bytes_asked"] == workload.length.sum()
-    assert ledgers.by_cause == {cause: n for cause, n in totals["bytes_by_cause"].items() if n or cause in ledgers.by_cause}
+    assert ledgers.by_cause == {
+        cause: n for cause, n in totals["bytes_by_cause"].items() if n or cause in ledgers.by_cause
+    }
     assert ledgers.received == totals["bytes_received"] == result.requests["length"].sum()
     kinds = Counter(events["kind"].to_pylist())
     assert (kinds["request"], kinds["evict"], kinds["wait"], kinds["hit"]) == tuple(
@@ -82,7 +84,9 @@ def test_each_chunk_once(case: tuple[Workload, Settings]) -> None:
     workload, circumstances = case
     requests = replay(workload, None, circumstances).requests
     fetched = Counter(
-        chunk for first, last in zip(requests["first"], requests["last"], strict=True) for chunk in range(first, last + 1)
+        chunk
+        for first, last in zip(requests["first"], requests["last"], strict=True)
+        for chunk in range(first, last + 1)
     )
     assert all(count == 1 for chunk, count in fetched.items() if workload.layout.known[chunk])
 
@@ -158,7 +162,9 @@ def test_python_policy_that_fails() -> None:
     rng = np.random.default_rng(2)
     workload = workload_of(rng, layout_of(rng, 30), 100)
     wrong = policy.from_class(_Wrong)
-    with pytest.raises(ConfigError, match=r"policy _Wrong names a victim that is pinned or not cached \(chunk 999999\)"):
+    with pytest.raises(
+        ConfigError, match=r"policy _Wrong names a victim that is pinned or not cached \(chunk 999999\)"
+    ):
         replay(workload, None, Settings(eviction=wrong, capacity=200_000))
     assert wrong.errors == []
 
