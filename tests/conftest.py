@@ -1,0 +1,42 @@
+"""What many tests need: a small tree, and an image of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.image.build import build
+
+
+def fill(root: Path) -> None:
+    """A tree with text and noise, small and large files, a duplicate, links and an empty file."""
+    rng = np.random.default_rng(7)
+    (root / "lib" / "deep").mkdir(parents=True)
+    for number in range(40):
+        text = "".join(f"{number} {line} lazy loading\n" for line in range(number * 20 + 1))
+        (root / "lib" / f"module_{number:02}.py").write_text(text)
+    (root / "lib" / "deep" / "noise.bin").write_bytes(rng.bytes(300_000))
+    (root / "big.txt").write_bytes(b"0123456789abcdef" * 200_000)
+    (root / "copy.txt").write_bytes((root / "lib" / "module_20.py").read_bytes())
+    (root / "empty").touch()
+    (root / "link").symlink_to("lib/module_01.py")
+    os.link(root / "lib" / "module_02.py", root / "hard")
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a bit of everything."""
+    root = tmp_path_factory.mktemp("tree")
+    fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def image_dir(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image of that tree, in chunks of 64 KiB."""
+    out = tmp_path_factory.mktemp("image")
+    build(tree, out, chunk_size=64 << 10)
+    return out

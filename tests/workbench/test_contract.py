@@ -1,0 +1,132 @@
+"""Decide once, execute twice: what the live store did, and what replay says it would do."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from storage.backend import Link
+from storage.events import Recorder, audit
+from storage.factory import open_store
+from storage.fs import Rafs
+from storage.image import open_image
+from workbench import policy
+from workbench.replay import Result, Settings, Workload, calibrate, replay
+from workbench.trace import RecordingReader
+
+FILES = [f"/lib/module_{number:02}.py" for number in range(40)] + ["/big.txt", "/lib/deep/noise.bin", "/copy.txt"]
+
+
+def run_live(
+    image: Path, cache: Path, settings: Settings, threads: int, seed: int, link: Link | None = None
+) -> tuple[pa.Table, pa.Table]:
+    """Threads that each read files in an order of their own; the events and the reads."""
+    recorder = Recorder()
+    chosen = policy.get(settings.eviction) if isinstance(settings.eviction, str) else settings.eviction
+    with open_store(
+        image,
+        cache_dir=cache,
+        plan=settings.plan,
+        amplify_io=settings.amplify_io,
+        capacity=settings.capacity,
+        policy=chosen.functions,
+        arena_of=chosen.arena,
+        link=link,
+        recorder=recorder,
+    ) as rafs:
+        reader = RecordingReader(rafs, "program")
+        workers = [threading.Thread(target=_read, args=(reader, rafs, seed + number)) for number in range(threads)]
+        reader.start()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return recorder.table(), reader.table({"nydus.image": rafs.image.bootstrap_digest})
+
+
+def _read(reader: RecordingReader, rafs: Rafs, seed: int) -> None:
+    order = random.Random(seed).choices(FILES, k=60)
+    for path in order:
+        reader.read(path)
+
+
+def happened(events: pa.Table) -> dict[str, list[tuple[object, ...]]]:
+    """What must be the same: which ranges for which reasons, in order; hits; evictions."""
+    frame = events.to_pandas()
+    wanted = {
+        "fetch": ["chunk", "cause", "offset", "length", "user_bytes"],
+        "request": ["offset", "length"],
+        "evict": ["chunk", "length"],
+        "read": ["read_id", "user_bytes"],
+    }
+    frame = frame[frame["cause"] != "meta"]
+    frame = frame.drop(frame.index[(frame["kind"] == "request") & (frame["read_id"] < 0)])
+    hits = frame[frame["kind"] == "hit"].groupby("read_id")["user_bytes"].sum()
+    return {"hit": list(hits.items())} | {
+        kind: list(frame[frame["kind"] == kind][columns].itertuples(index=False, name=None))
+        for kind, columns in wanted.items()
+    }
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("amplify", [0, 128 << 10, 1 << 20])
+@pytest.mark.parametrize(
+    ("eviction", "share"), [("none", 1.0), ("fifo", 0.5), ("lru", 0.3), ("sieve", 0.5), ("lru", 0.1)]
+)
+def test_serial(image_dir: Path, tmp_path: Path, plan: str, amplify: int, eviction: str, share: float) -> None:
+    """One reader: replay, from the workload alone, does what was done live, range for range, in order."""
+    image = open_image(image_dir)
+    capacity = None if eviction == "none" else int(image.chunks.uncompressed_size.sum() * share)
+    settings = Settings(plan=plan, amplify_io=amplify, eviction=eviction, capacity=capacity, link=Link(1_000_000))
+    events, reads = run_live(image_dir, tmp_path / "cache", settings, 1, seed=3)
+    result = replay(Workload.from_reads(reads, image), image, settings, record=True)
+    assert happened(result.events()) == happened(events)
+    assert audit(result.events()) == _without_meta(events)
+
+
+def _without_meta(events: pa.Table) -> object:
+    frame = events.to_pandas()
+    first = frame[frame["cause"] == "meta"]["fetch_id"]
+    kept = ~frame["fetch_id"].isin(first) | (frame["fetch_id"] < 0)
+    return audit(events.filter(pa.array(kept)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("eviction", "share"), [("none", 1.0), ("lru", 0.6)])
+def test_concurrent(image_dir: Path, tmp_path: Path, eviction: str, share: float) -> None:
+    """Four readers behind a link: requests, bytes, hits and the time agree within 5 %, medians of five runs."""
+    image = open_image(image_dir)
+    link = Link(rtt_ns=10_000_000, bandwidth=25_000_000)
+    capacity = None if eviction == "none" else int(image.chunks.uncompressed_size.sum() * share)
+    settings = Settings(amplify_io=128 << 10, eviction=eviction, capacity=capacity, link=link)
+    rows = []
+    for number in range(5):
+        events, reads = run_live(image_dir, tmp_path / str(number), settings, 4, seed=10, link=link)
+        fitted = Settings(**{**vars(settings), "cpu": calibrate(events)})
+        result = replay(Workload.from_reads(reads, image), image, fitted)
+        rows.append(_ratios(events, reads, result))
+    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    assert all(0.95 <= ratio <= 1.05 for ratio in medians.values()), pd.DataFrame(rows).to_string()
+
+
+def _ratios(events: pa.Table, reads: pa.Table, result: Result) -> dict[str, float]:
+    """Predicted over measured."""
+    frame = events.to_pandas()
+    frame = frame[frame["cause"] != "meta"]
+    requests = frame[(frame["kind"] == "request") & (frame["read_id"] >= 0)]
+    served = frame[frame["kind"].isin(["hit", "wait"])]["user_bytes"].sum()
+    table = reads.to_pandas()
+    ended = (table["t_ns"] + table["dur_ns"]).max() - (table["t_ns"] - table["think_ns"]).min()
+    totals = result.totals
+    return {
+        "requests": totals["requests"] / len(requests),
+        "bytes": totals["bytes_received"] / requests["length"].sum(),
+        "served": (totals["bytes_hit"] + totals["bytes_waited"]) / served,
+        "time": totals["time_to_last_read_ns"] / ended,
+    }
