@@ -255,7 +255,8 @@ class FileCache:
         with self.changed:
             if not self.changed.wait_for(lambda: self._status[chunk] in (0, READY), self._patience):
                 self.decider.give_up_wait(read)
-        waits[chunk] = (start, time.monotonic_ns() - start)
+        since, before = waits.get(chunk, (start, 0))
+        waits[chunk] = (since, before + time.monotonic_ns() - start)
 
     def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> None:
         """Copy segments out of the cache files, neighbours at once."""
