@@ -22,12 +22,12 @@ bench: .venv/test.stamp
 
 .venv/demo.stamp: .venv/bin/python pyproject.toml
 	@echo "Installing into .venv, once."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
 .venv/test.stamp: .venv/bin/python pyproject.toml
 	@echo "Installing into .venv, once."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test]'
 	@touch .venv/demo.stamp $@
 
 # What a few tests need of the system; without root they skip with a reason.

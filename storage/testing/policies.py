@@ -165,8 +165,8 @@ class PolicyConformance:
     def test_victims_are_held_and_free(self, steps: list[tuple[str, int]], sizes: list[int], capacity: int) -> None:
         """Whatever happens: a victim is in the cache and not pinned, and there is one if there can be one."""
         table = self.table(capacity, sizes)
-        doing: dict[str, Callable[[int], None]] = {
-            "use": lambda chunk: None if table.use(chunk) else None,
+        doing: dict[str, Callable[[int], object]] = {
+            "use": table.use,
             "pin": lambda chunk: _pin(table, chunk, 1),
             "unpin": lambda chunk: _pin(table, chunk, 0),
             "fail": lambda chunk: table.remove(chunk) if chunk in table.held else None,

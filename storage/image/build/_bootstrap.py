@@ -1,0 +1,282 @@
+"""Writing a bootstrap: superblocks, tables, inodes, names, the chunk table.
+
+Source: nydus ``builder/src/core/v6.rs``.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+
+import numpy as np
+
+from storage.codec import Compressor, Digester
+from storage.errors import FormatError
+from storage.image._ondisk import (
+    BLOB_ENTRY,
+    BLOCK_SIZE,
+    CHUNK_ADDR,
+    CHUNK_BASED,
+    CHUNK_HAS_CRC32,
+    CHUNK_RECORD,
+    DEVICE_SLOT,
+    DEVICE_TABLE_OFFSET,
+    DIRENT,
+    EROFS_MAGIC,
+    EXTENDED_SUPER_BLOCK,
+    FEATURE_COMPAT_RAFS_V6,
+    FEATURE_INCOMPAT,
+    FLAT_INLINE,
+    FLAT_PLAIN,
+    INODE_EXTENDED,
+    SLOT_SIZE,
+    SUPER_BLOCK,
+    SUPER_OFFSET,
+    XATTR_HEADER_SIZE,
+)
+from storage.image.blob_info import BlobInfo
+from storage.image.build._blob import ChunkList
+from storage.image.build._layout import dirent_blocks, inode_size, xattr_size, xattr_split
+from storage.image.build._node import Node, walk
+
+__all__ = ["dump_bootstrap"]
+
+_FILE_TYPES = {
+    stat.S_IFREG: 1,
+    stat.S_IFDIR: 2,
+    stat.S_IFCHR: 3,
+    stat.S_IFBLK: 4,
+    stat.S_IFIFO: 5,
+    stat.S_IFSOCK: 6,
+    stat.S_IFLNK: 7,
+}
+_COMPRESSION_FLAGS = {Compressor.NONE: 0x1, Compressor.LZ4_BLOCK: 0x2, Compressor.GZIP: 0x40, Compressor.ZSTD: 0x80}
+_HASH_FLAGS = {Digester.BLAKE3: 0x4, Digester.SHA256: 0x8}
+_EXPLICIT_UID_GID, _HAS_XATTR, _ENCRYPTION_NONE = 0x10, 0x20, 0x0100_0000
+_MAP_ALIGNMENT = 0x8_0000
+
+
+def dump_bootstrap(
+    root: Node,
+    end: int,
+    chunks: ChunkList,
+    info: BlobInfo | None,
+    compressor: Compressor,
+    digester: Digester,
+    chunk_size: int,
+) -> bytes:
+    """The bootstrap of a tree that is placed and whose blob is written.
+
+    Parameters
+    ----------
+    end
+        Of the inode area, as `place_nodes` says.
+    """
+    infos = [info] if info else []
+    blob_table = _up(DEVICE_TABLE_OFFSET + len(infos) * DEVICE_SLOT.itemsize, BLOCK_SIZE)
+    meta = _up(blob_table + len(infos) * BLOB_ENTRY.itemsize, BLOCK_SIZE) if infos else root.offset - BLOCK_SIZE
+    shift = meta - (root.offset - BLOCK_SIZE)
+    image = bytearray(_up(end + shift, BLOCK_SIZE))
+    nodes = [root, *walk(root)]
+    used: dict[int, int] = {}
+    parents = {id(child): folder for folder in nodes if folder.is_dir for child in folder.children}
+    dumped: set[int] = set()
+    for number, node in enumerate(nodes, 1):
+        used.update((index, at * chunk_size) for at, index in enumerate(node.chunks))
+        if node.offset not in dumped:  # further names of a file share its inode
+            dumped.add(node.offset)
+            _dump_node(image, node, parents.get(id(node), root), shift, meta, chunks, chunk_size, number)
+    records = _chunk_records(chunks, used)
+    table = len(image)
+    image += records
+    image += bytes(_up(len(image), BLOCK_SIZE) - len(image))
+    flags = _COMPRESSION_FLAGS[compressor] | _HASH_FLAGS[digester] | _EXPLICIT_UID_GID | _ENCRYPTION_NONE
+    flags |= _HAS_XATTR if any(node.xattrs for node in nodes) else 0
+    _put(image, SUPER_OFFSET, _super_block(len(nodes), root.offset + shift, meta, infos))
+    _put(
+        image,
+        SUPER_OFFSET + SUPER_BLOCK.itemsize,
+        _record(
+            EXTENDED_SUPER_BLOCK,
+            flags=flags,
+            blob_table_offset=blob_table,
+            blob_table_size=len(infos) * BLOB_ENTRY.itemsize,
+            chunk_size=chunk_size,
+            chunk_table_offset=table,
+            chunk_table_size=len(records),
+        ),
+    )
+    _put(image, DEVICE_TABLE_OFFSET, _device_slots(infos, len(image)))
+    _put(image, blob_table, b"".join(_blob_entry(blob) for blob in infos))
+    return bytes(image)
+
+
+def _dump_node(
+    image: bytearray,
+    node: Node,
+    parent: Node,
+    shift: int,
+    meta: int,
+    chunks: ChunkList,
+    chunk_size: int,
+    ino: int,
+) -> None:
+    place = node.offset + shift
+    tail = place + inode_size(node)
+    union, layout = node.rdev, FLAT_PLAIN
+    if node.is_dir or node.is_link:
+        union = (node.data_offset + shift) // BLOCK_SIZE
+        layout = FLAT_INLINE if node.inline else FLAT_PLAIN
+    if node.is_dir:
+        _put_dirents(image, node, parent, node.data_offset + shift, tail, shift, meta)
+    elif node.is_link:
+        _put(image, tail if node.inline else node.data_offset + shift, node.target)
+    elif node.is_reg:
+        layout = CHUNK_BASED
+        union = _chunk_format(node, chunks, chunk_size)
+        _put(image, _up(tail, CHUNK_ADDR.itemsize), _chunk_addresses(node, chunks))
+    _put(image, place, _inode(node, layout, union, ino))
+    if node.xattrs:
+        _put(image, place + INODE_EXTENDED.itemsize, _xattrs(node))
+
+
+def _inode(node: Node, layout: int, union: int, ino: int) -> bytes:
+    return _record(
+        INODE_EXTENDED,
+        format=1 | layout << 1,
+        xattr_count=(xattr_size(node) - XATTR_HEADER_SIZE) // 4 + 1 if node.xattrs else 0,
+        mode=node.mode & 0xFFFF,
+        size=node.size,
+        union=union & 0xFFFF_FFFF,
+        ino=ino,
+        uid=node.uid,
+        gid=node.gid,
+        mtime=(node.mtime_ns // 10**9) & 0xFFFF_FFFF_FFFF_FFFF,
+        mtime_ns=node.mtime_ns % 10**9,
+        nlink=node.nlink,
+    )
+
+
+def _xattrs(node: Node) -> bytes:
+    out = bytearray(XATTR_HEADER_SIZE)
+    for name, value in node.xattrs:
+        index, rest = xattr_split(name)
+        if len(rest) > 0xFF or len(value) > 0xFFFF:
+            raise FormatError(f"extended attribute {name!r} is too long", path=node.path)
+        out += bytes((len(rest), index)) + len(value).to_bytes(2, "little") + rest + value
+        out += bytes(_up(len(out), 4) - len(out))
+    return bytes(out)
+
+
+def _put_dirents(
+    image: bytearray, folder: Node, parent: Node, blocks_at: int, tail_at: int, shift: int, meta: int
+) -> None:
+    entries = {child.name: child for child in folder.children} | {b".": folder, b"..": parent}
+    blocks = dirent_blocks([child.name for child in folder.children])
+    for number, names in enumerate(blocks):
+        last = number == len(blocks) - 1
+        inline = last and folder.inline
+        records = np.zeros(len(names), DIRENT)
+        at = len(names) * DIRENT.itemsize
+        for slot, name in enumerate(names):
+            node = entries[name]
+            kind = _FILE_TYPES.get(stat.S_IFMT(node.mode), 0)
+            records[slot] = ((node.offset + shift - meta) // SLOT_SIZE, at, kind, 0)
+            at += len(name)
+        _put(image, tail_at if inline else blocks_at + number * BLOCK_SIZE, records.tobytes() + b"".join(names))
+
+
+def _chunk_format(node: Node, chunks: ChunkList, chunk_size: int) -> int:
+    """What the kernel takes for the chunk size: the whole file's where it is in one piece."""
+    offsets = [chunks.uncompressed_offset[index] for index in node.chunks]
+    in_one_piece = all(a + chunk_size == b for a, b in zip(offsets, offsets[1:], strict=False))
+    size = 1 << (node.size - 1).bit_length() if in_one_piece and node.size > chunk_size else chunk_size
+    return 0x20 | (size // BLOCK_SIZE).bit_length() - 1
+
+
+def _chunk_addresses(node: Node, chunks: ChunkList) -> bytes:
+    index = np.array(node.chunks, np.int64)
+    records = np.zeros(len(index), CHUNK_ADDR)
+    records["blob_lo"] = index & 0xFFFF
+    records["blob_hi"] = (index >> 8 & 0xFF00) | 1
+    records["block"] = [chunks.uncompressed_offset[i] // BLOCK_SIZE for i in node.chunks]
+    return records.tobytes()
+
+
+def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
+    """The chunk table, sorted by digest; `used` says where in a file each chunk was last seen."""
+    order = sorted(range(len(chunks)), key=lambda index: chunks.digest[index])
+    records = np.zeros(len(order), CHUNK_RECORD)
+    for at, index in enumerate(order):
+        records[at]["digest"] = np.frombuffer(chunks.digest[index], np.uint8)
+    records["flags"] = [CHUNK_HAS_CRC32 | chunks.compressed[index] for index in order]
+    for name in ("compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset"):
+        records[name] = [getattr(chunks, name)[index] for index in order]
+    records["file_offset"] = [used[index] for index in order]
+    records["index"] = order
+    records["crc32"] = [chunks.crc32c[index] for index in order]
+    return records.tobytes()
+
+
+def _super_block(inodes: int, root: int, meta: int, infos: Sequence[BlobInfo]) -> bytes:
+    return _record(
+        SUPER_BLOCK,
+        magic=EROFS_MAGIC,
+        feature_compat=FEATURE_COMPAT_RAFS_V6,
+        block_bits=BLOCK_SIZE.bit_length() - 1,
+        root_nid=(root - meta) // SLOT_SIZE,
+        inodes=inodes,
+        blocks=sum(info.uncompressed_size for info in infos) // BLOCK_SIZE,
+        meta_block=meta // BLOCK_SIZE,
+        feature_incompat=FEATURE_INCOMPAT,
+        extra_devices=len(infos),
+        device_slot=DEVICE_TABLE_OFFSET // DEVICE_SLOT.itemsize,
+    )
+
+
+def _device_slots(infos: Sequence[BlobInfo], end: int) -> bytes:
+    slots = []
+    for info in infos:
+        mapped = _up(end, _MAP_ALIGNMENT)
+        blocks = info.uncompressed_size // BLOCK_SIZE
+        slots.append(
+            _record(DEVICE_SLOT, blob_id=info.blob_id.encode(), blocks=blocks, mapped_block=mapped // BLOCK_SIZE)
+        )
+        end = mapped + blocks * BLOCK_SIZE
+    return b"".join(slots)
+
+
+def _blob_entry(info: BlobInfo) -> bytes:
+    return _record(
+        BLOB_ENTRY,
+        blob_id=info.blob_id.encode(),
+        blob_index=info.blob_index,
+        chunk_size=info.chunk_size,
+        chunk_count=info.chunk_count,
+        compressor=info.compressor,
+        digester=info.digester,
+        features=info.features,
+        compressed_size=info.compressed_size,
+        uncompressed_size=info.uncompressed_size,
+        ci_compressor=info.meta_ci_compressor,
+        ci_offset=info.meta_ci_offset,
+        ci_compressed_size=info.meta_ci_compressed_size,
+        ci_uncompressed_size=info.meta_ci_uncompressed_size,
+    )
+
+
+def _record(dtype: np.dtype, **values: object) -> bytes:
+    record = np.zeros(1, dtype)
+    for name, value in values.items():
+        record[name] = np.void(value) if isinstance(value, bytes) else value
+    return record.tobytes()
+
+
+def _put(image: bytearray, offset: int, data: bytes) -> None:
+    image[offset : offset + len(data)] = data
+
+
+def _up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
