@@ -11,7 +11,7 @@ import pandas as pd
 from workbench.view._outline import PART_WORDS
 from workbench.view._style import PARTS
 from workbench.view._summary import Summary
-from workbench.view._words import count, duration, percent, size
+from workbench.view._words import count, duration, percent, size, times
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,5 +91,7 @@ def _difference(first: float, last: float) -> str:
         return "same"
     if not first:
         return "-"
+    if last >= 10 * first:
+        return times(last / first)
     percent = 100 * (last - first) / first
     return f"{percent:+.1f} %" if abs(percent) >= 0.05 else "< 0.1 %"

@@ -22,21 +22,22 @@ STYLE: Final = """
 .nw .line { font-size: 1.15em; margin: 0 0 1em; }
 .nw .line b { white-space: nowrap; }
 .nw h4 { font-size: .95em; font-weight: 600; margin: 1.1em 0 .35em; padding: 0; color: inherit; }
-.nw .bars { display: grid; grid-template-columns: 9.2em minmax(3rem, 1fr) 5em 4.2em;
-  gap: .2em .8em; align-items: center; font-size: .92em; }
-.nw .bars i { display: block; height: .8em; border-radius: 2px; min-width: 1px; }
-.nw .bars span:nth-child(4n), .nw .bars span:nth-child(4n+3) { text-align: right; }
-.nw .soft, .nw .bars span:nth-child(4n) { opacity: .62; }
 .nw .cols { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 0 2.5rem; }
-.nw .facts { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1em;
-  margin-top: 1.3em; font-size: .92em; }
-.nw .scroll { overflow-x: auto; margin-top: 1.2em; }
 .nw table { border-collapse: collapse; font-size: .92em; margin: 0; border: 0; }
 .nw th { font-weight: 600; border-bottom: 1px solid currentColor; }
 .nw th, .nw td { text-align: right; padding: .28em .7em; white-space: nowrap; background: none; border-width: 0 0 1px;
   border-style: solid; border-color: rgb(128 128 128 / .22); }
 .nw th:first-child, .nw td:first-child { padding-left: 0; }
-.nw .l { text-align: left; }
+.nw table.facts td, .nw table.bars td { border: 0; padding: .08em .8em .08em 0; text-align: left; white-space: normal; }
+.nw table.bars { width: 100%; table-layout: fixed; }
+.nw table.bars td:first-child { width: 9.4em; }
+.nw table.bars td:nth-child(n+3) { width: 5.8em; text-align: right; white-space: nowrap; padding-right: 0; }
+.nw table.bars i { display: block; height: .8em; border-radius: 2px; min-width: 1px; }
+.nw table.facts { margin-top: 1.3em; }
+.nw .soft { opacity: .62; }
+.nw .scroll { overflow-x: auto; margin-top: 1.2em; }
+.nw .l { text-align: left !important; } /* notebooks align and stripe tables their own way */
+.nw tr { background: none !important; }
 .nw td .bar { display: inline-block; height: .7em; border-radius: 2px; vertical-align: baseline; }
 """
 
@@ -57,24 +58,24 @@ def summary_html(summary: Summary) -> str:
     """A summary: one line that says it all, then bars."""
     line = ", ".join(f"<b>{figure}</b> {words}" for figure, words in headline(summary))
     time, *ledgers = map(_section, sections(summary))
-    cells = "".join(f"<b>{head}</b><span class='soft'>{tail}</span>" for head, tail in facts(summary))
+    rows = "".join(f"<tr><td><b>{head}</b></td><td class='soft'>{tail}</td></tr>" for head, tail in facts(summary))
     return (
         f"<p class='line'>{line}</p><div class='cols'><div>{time}</div><div>{''.join(ledgers)}</div></div>"
-        f"<div class='facts'>{cells}</div>"
+        f"<table class='facts'>{rows}</table>"
     )
 
 
 def bars(rows: Sequence[Bar]) -> str:
-    """Horizontal bars with their words, figures and shares."""
+    """Horizontal bars with their words, figures and shares; a plain table where styles are taken away."""
     whole = sum(row.value for row in rows)
     longest = max((row.value for row in rows), default=0) or 1
     cells = "".join(
-        f"<span>{escape(row.word)}</span>"
-        f"<i style='width:{100 * row.value / longest:.2f}%;background:var(--{row.colour})'></i>"
-        f"<span>{row.text}</span><span>{percent(row.value, whole)}</span>"
+        f"<tr><td>{escape(row.word)}</td>"
+        f"<td><i style='width:{100 * row.value / longest:.2f}%;background:var(--{row.colour})'></i></td>"
+        f"<td>{row.text}</td><td class='soft'>{percent(row.value, whole)}</td></tr>"
         for row in rows
     )
-    return f"<div class='bars'>{cells}</div>"
+    return f"<table class='bars'>{cells}</table>"
 
 
 def comparison_html(comparison: Comparison) -> str:

@@ -60,6 +60,9 @@ class Panel(widgets.VBox):
         columns = widgets.HBox([widgets.VBox(controls[:3]), widgets.VBox(controls[3:])])
         super().__init__([widgets.HTML(_STYLE), columns, self.table, self.picture])
 
+    def __repr__(self) -> str:
+        return "A panel of sliders: open this notebook in Jupyter to move them."
+
     @property
     def settings(self) -> Settings:
         """What the controls say."""

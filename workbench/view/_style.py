@@ -16,11 +16,11 @@ from typing import Any, Final, ParamSpec, TypeVar
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Annotation
+from PIL import Image
 
 from storage import events
 
@@ -95,16 +95,16 @@ class Picture(Figure):
     """A matplotlib figure that shows itself in notebooks without pyplot, and gives inline SVG."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        out = io.BytesIO()
-        FigureCanvasAgg(self)
-        with mpl.rc_context(_rc()):
-            self.savefig(out, format="png", dpi=160)
         width, height = self.get_size_inches()
-        return out.getvalue(), {"width": round(width * 90), "height": round(height * 90)}
+        return self.png(), {"width": round(width * 90), "height": round(height * 90)}
 
-    def png(self) -> bytes:
-        """The picture as PNG."""
-        return self._repr_png_()[0]
+    def png(self, dpi: int = 160) -> bytes:
+        """The picture as PNG, of 256 colours, which is plenty and a third of the size."""
+        drawn, small = io.BytesIO(), io.BytesIO()
+        with mpl.rc_context(_rc()):
+            self.savefig(drawn, format="png", dpi=dpi)
+        Image.open(drawn).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+        return small.getvalue()
 
     def svg(self, prefix: str) -> str:
         """The picture as an ``<svg>`` element whose colours are CSS variables (``--ink``, ``--demand``, ...).

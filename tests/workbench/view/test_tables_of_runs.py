@@ -35,10 +35,12 @@ def test_differences_are_of_the_last_from_the_first(small: Run) -> None:
 
 
 def test_small_and_undefined_differences(small: Run) -> None:
-    """What rounds to nothing says so; a difference from zero has no percentage."""
+    """What rounds to nothing says so; a difference from zero has no percentage; tenfold and more is a factor."""
     one = dataclasses.replace(summarize(small.events, small.reads), time_to_last_read_ns=10**9, evictions=0)
     two = dataclasses.replace(one, time_to_last_read_ns=10**9 + 1, evictions=3)
+    two = dataclasses.replace(two, p99_ns=100 * one.p99_ns)
     found = {row.metric: row.difference for row in compare({"a": one, "b": two}).rows}
+    assert found["p99 latency"] == "100\N{MULTIPLICATION SIGN}"
     assert found["time to last read"] == "< 0.1 %"
     assert found["evictions"] == "-"
 
