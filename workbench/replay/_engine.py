@@ -325,9 +325,9 @@ def _admit(world: World, actor: int, t: int) -> None:
     victims = arrive(world.layout, world.state, world.policy, world.actors.reg[actor], world.out.victims)
     _evict(world, actor, t, victims)
     decoded = count_fetched(world, actor)
-    spent = world.model.fetch + (decoded * world.model.decode >> _MIB_SHIFT)
-    log_work(world, actor, t, spent, decoded)
-    _set(world, actor, Phase.DECODE, t + spent)
+    begun, spent = t + world.model.fetch, decoded * world.model.decode >> _MIB_SHIFT
+    log_work(world, actor, begun, spent, decoded)
+    _set(world, actor, Phase.DECODE, begun + spent)
     _wake(world, t)
 
 

@@ -75,15 +75,19 @@ def prefetch_rows(prefetch: str | Sequence[int] | None, workload: Workload) -> n
         If there is no prefetch of that name, or no such row.
     """
     chunks = len(workload.layout.size)
-    if prefetch is None or prefetch == "none":
-        return np.zeros(0, np.int64)
-    if prefetch == "whole blob":
-        return np.arange(chunks)
-    if prefetch == "first program":
-        return workload.chunks_of(0)
     if isinstance(prefetch, str):
-        raise ConfigError(f"no prefetch {prefetch!r}; there are none, first program, whole blob", field="prefetch")
-    rows = np.asarray(prefetch, np.int64)
+        return _named(prefetch, workload)
+    rows = np.asarray([] if prefetch is None else prefetch, np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < chunks:
         raise ConfigError("a prefetch list names a chunk that the image does not have", field="prefetch")
     return rows
+
+
+def _named(name: str, workload: Workload) -> npt.NDArray[np.int64]:
+    if name == "none":
+        return np.zeros(0, np.int64)
+    if name == "whole blob":
+        return np.arange(len(workload.layout.size))
+    if name == "first program":
+        return workload.chunks_of(0)
+    raise ConfigError(f"no prefetch {name!r}; there are none, first program, whole blob", field="prefetch")

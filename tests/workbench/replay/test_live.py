@@ -1,0 +1,112 @@
+"""Replay of a workload against the live store that serves it, one read after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from storage.events import Recorder
+from storage.factory import open_store
+from storage.image import open_image
+from workbench.replay import Settings, Workload, calibrate, replay
+
+COLUMNS = ["kind", "cause", "read_id", "blob", "chunk", "chunks", "offset", "length", "user_bytes", "outcome"]
+
+
+def reads_of(image_dir: Path, reads: int, seed: int) -> pa.Table:
+    """Random reads of the image's files, as a workload of one thread."""
+    image, rng = open_image(image_dir), np.random.default_rng(seed)
+    names, rows = image.paths()
+    files = [
+        (name.decode(), int(image.inodes.size[row]))
+        for name, row in zip(names, rows, strict=True)
+        if image.inodes.mode[row] & 0o170000 == 0o100000 and image.inodes.size[row] > 0
+    ]
+    picks = [files[i] for i in rng.integers(0, len(files), reads)]
+    offset = [int(rng.integers(0, size)) for _, size in picks]
+    length = [int(rng.integers(1, min(size - at, 300_000) + 1)) for (_, size), at in zip(picks, offset, strict=True)]
+    return pa.table(
+        {
+            "read_id": np.arange(reads),
+            "t_ns": np.arange(reads),
+            "think_ns": np.zeros(reads, np.int64),
+            "thread": np.zeros(reads, np.int32),
+            "program": ["p"] * reads,
+            "path": [name for name, _ in picks],
+            "offset": offset,
+            "length": length,
+        }
+    )
+
+
+def run_live(image_dir: Path, reads: pa.Table, settings: Settings, cache: Path) -> pa.Table:
+    """Events of the live store."""
+    chosen = settings.policy
+    with (
+        Recorder() as recorder,
+        open_store(
+            image_dir,
+            cache_dir=cache,
+            plan=settings.plan,
+            amplify_io=settings.amplify_io,
+            capacity=settings.capacity,
+            policy=chosen.functions,
+            arena_of=chosen.arena,
+            recorder=recorder,
+        ) as store,
+    ):
+        for row in reads.to_pylist():
+            assert len(store.read(row["path"], row["offset"], row["length"])) == row["length"]
+        return recorder.table()
+
+
+def rows_of(events: pa.Table) -> list[dict[str, Any]]:
+    """What was read, hit, fetched and evicted, without times and ids of requests.
+
+    Left out are requests for blob.meta, which replay has none of. Hits of one read in a row count as one: where
+    nothing can be evicted, the live store does not divide a read of ready chunks up.
+    """
+    chosen = events.filter(pc.invert(pc.is_in(events["kind"], pa.array(["decode", "persist"]))))
+    chosen = chosen.filter(pc.or_(pc.greater_equal(chosen["read_id"], 0), pc.equal(chosen["kind"], "evict")))
+    rows: list[dict[str, Any]] = []
+    for row in chosen.select(COLUMNS).to_pylist():
+        last = rows[-1] if rows else row
+        if row["kind"] == last["kind"] == "hit" and row["read_id"] == last["read_id"] and rows:
+            last["chunks"] += row["chunks"]
+            last["user_bytes"] += row["user_bytes"]
+        else:
+            rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("amplify", [0, 200_000, 1 << 20])
+@pytest.mark.parametrize("eviction", [None, "fifo", "lru", "sieve"])
+def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify: int, eviction: str | None) -> None:
+    """Without concurrency, replay does what the live store did: every row, in the same order."""
+    reads = reads_of(image_dir, 120, seed=amplify)
+    image = open_image(image_dir)
+    workload = Workload.from_reads(reads, image)
+    capacity = None if eviction is None else workload.touched_bytes // 3
+    settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
+    live = rows_of(run_live(image_dir, reads, settings, tmp_path / "cache"))
+    replayed = rows_of(replay(workload, image, settings, record=True).events())
+    assert replayed == live
+
+
+def test_calibrate(image_dir: Path, tmp_path: Path) -> None:
+    """Costs taken from a run's events are in the order of what the machine can do, and predict that run's work."""
+    reads = reads_of(image_dir, 300, seed=1)
+    live = run_live(image_dir, reads, Settings(), tmp_path / "cache")
+    cpu = calibrate(live)
+    assert 500 < cpu.hit_ns < 2_000_000
+    assert 20_000 < cpu.decode_ns_per_mib < 200_000_000
+    workload = Workload.from_reads(reads, open_image(image_dir))
+    again = calibrate(replay(workload, None, Settings(cpu=cpu), record=True).events())
+    assert again.hit_ns == pytest.approx(cpu.hit_ns, rel=0.05, abs=50)
+    assert again.fetch_ns == pytest.approx(cpu.fetch_ns, rel=0.2, abs=2 * cpu.hit_ns)
