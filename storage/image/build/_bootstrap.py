@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -189,7 +190,7 @@ def _put_dirents(
 def _chunk_format(node: Node, chunks: ChunkList, chunk_size: int) -> int:
     """What the kernel takes for the chunk size: the whole file's where it is in one piece."""
     offsets = [chunks.uncompressed_offset[index] for index in node.chunks]
-    in_one_piece = all(a + chunk_size == b for a, b in zip(offsets, offsets[1:], strict=False))
+    in_one_piece = all(a + chunk_size == b for a, b in pairwise(offsets))
     size = 1 << (node.size - 1).bit_length() if in_one_piece and node.size > chunk_size else chunk_size
     return 0x20 | (size // BLOCK_SIZE).bit_length() - 1
 

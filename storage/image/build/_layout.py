@@ -10,8 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 
-from storage.image._ondisk import BLOCK_SIZE, CHUNK_ADDR, DIRENT, INODE_EXTENDED, SLOT_SIZE, XATTR_HEADER_SIZE
-from storage.image._ondisk import XATTR_PREFIXES
+from storage.image._ondisk import (
+    BLOCK_SIZE,
+    CHUNK_ADDR,
+    DIRENT,
+    INODE_EXTENDED,
+    SLOT_SIZE,
+    XATTR_HEADER_SIZE,
+    XATTR_PREFIXES,
+)
 from storage.image.build._node import Node
 
 __all__ = ["dirent_blocks", "inode_size", "place_nodes", "xattr_size", "xattr_split"]

@@ -142,7 +142,7 @@ def _node(name: bytes, path: bytes) -> Node:
         if node.is_reg:
             node.size = info.st_size
             node.identity = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
-            node.open = lambda: open(path, "rb", buffering=0)  # noqa: PTH123
+            node.open = lambda: open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
         elif node.is_link:
             node.target = os.readlink(path)
             node.size = len(node.target)
