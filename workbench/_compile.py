@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -184,9 +183,12 @@ class _Cache(FunctionCache):
     _impl_class = _Impl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError):
+        try:
             return super().load_overload(sig, target_context)
-        return None
+        except Exception:  # a damaged pickle may raise any
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):
