@@ -98,6 +98,8 @@ def read_super_block(data: np.ndarray) -> SuperBlock:
         raise FormatError(f"{len(data)} bytes are too few for a RAFS bootstrap", offset=len(data))
     block = np.frombuffer(data, SUPER_BLOCK, 1, SUPER_OFFSET)[0]
     _check_super_block(block)
+    if len(data) % BLOCK_SIZE:
+        raise FormatError(f"{len(data)} bytes are not whole blocks: the bootstrap is cut short", offset=len(data))
     extended = np.frombuffer(data, EXTENDED_SUPER_BLOCK, 1, SUPER_OFFSET + SUPER_BLOCK.itemsize)[0]
     chunk_size = int(extended["chunk_size"])
     if chunk_size & (chunk_size - 1) or not BLOCK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
