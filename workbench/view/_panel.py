@@ -27,6 +27,13 @@ _AMPLIFY: Final = (0, *(1 << power for power in range(16, 24)))
 _RTT_MS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 _MBIT: Final = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 _BYTES_PER_MBIT: Final = 125_000
+_TOOLTIPS: Final = {
+    "none": "keep everything",
+    "fifo": "first in, first out",
+    "lru": "least recently used goes first",
+    "sieve": "first in, first out, but what was used gets a second chance",
+}
+_PICTURE: Final = {"flex": "1 1 26rem", "min_width": "0", "max_width": "46rem", "height": "auto"}
 _STALE: Final = "nw-stale"
 _STYLE: Final = f"<style>.{_STALE} {{ opacity: .35; }}</style>"
 
@@ -50,15 +57,16 @@ class Panel(widgets.VBox):
         self._workload, self._given, self._image, self._reads = workload, settings, image, reads
         self.run = self._replay(settings)
         self._first = summarize(self.run.events, reads)
-        self.table, self.picture = widgets.HTML(), widgets.Image(format="png", layout={"max_width": "100%"})
+        self.table, self.picture = widgets.HTML(), widgets.Image(format="png", layout=_PICTURE)
         self._show()
         self._make_controls()
         ask = Debounced(self._redraw, delay_s)
         controls = (self.eviction, self.cache, self.amplify, self.rtt, self.bandwidth)
         for control in controls:
             control.observe(lambda _: self._changed(ask), names="value")
-        columns = widgets.HBox([widgets.VBox(controls[:3]), widgets.VBox(controls[3:])])
-        super().__init__([widgets.HTML(_STYLE), columns, self.table, self.picture])
+        left = widgets.VBox([*controls, self.table], layout={"width": "23.5rem", "flex": "none", "overflow": "hidden"})
+        row = widgets.HBox([left, self.picture], layout={"flex_flow": "row wrap", "align_items": "flex-start"})
+        super().__init__([widgets.HTML(_STYLE), row])
 
     def __repr__(self) -> str:
         return "A panel of sliders: open this notebook in Jupyter to move them."
@@ -80,9 +88,12 @@ class Panel(widgets.VBox):
         given, whole = self._given, max(self._workload.touched_bytes, 1)
         held = 100 if given.capacity is None else round(100 * given.capacity / whole)
         self.eviction = widgets.ToggleButtons(
-            options=policy.names(), value=given.policy.name, description="eviction", style={"button_width": "4.2rem"}
+            options=policy.names(),
+            value=given.policy.name,
+            tooltips=[_TOOLTIPS.get(name, name) for name in policy.names()],
+            style={"button_width": "4.6rem"},
         )
-        self.cache = _slider("cache", _SHARES, held, lambda x: f"{x} % of what is read")
+        self.cache = _slider("cache", _SHARES, held, lambda x: f"{x} %")
         self.amplify = _slider("amplify_io", _AMPLIFY, given.amplify_io, share)
         self.rtt = _slider("round trip", _RTT_MS, given.link.rtt_ns / 1e6, lambda x: f"{x:g} ms")
         mbit = given.link.bandwidth / _BYTES_PER_MBIT
@@ -110,7 +121,7 @@ class Panel(widgets.VBox):
     def _show(self) -> None:
         now = summarize(self.run.events, self._reads)
         self.table.value = compare({"at first": self._first, "now": now})._repr_html_()
-        self.picture.value = heat_map(self.run, self._image).png()
+        self.picture.value = heat_map(self.run, self._image, width=6.4, height=5.6).png()
 
 
 def panel(
