@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from storage.errors import TraceError
-from storage.events._schema import EVENTS, ROW, batch_of
+from storage.events._schema import EVENTS, ROW, Kind, batch_of
 
 __all__ = ["Recorder", "read_events"]
 
 _PACK = struct.Struct("<10q3i4b").pack_into
+_READ, _HIT = int(Kind.READ), int(Kind.HIT)
 _RING_ROWS = 4096
 
 
@@ -92,6 +93,8 @@ class Recorder:
             ring: _Ring = self._local.ring
         except AttributeError:
             ring = self._new_ring()
+        if ring.used == _RING_ROWS:
+            self._flush_full(ring)
         if t_ns is None:
             t_ns = time.monotonic_ns()
         _PACK(
@@ -99,8 +102,28 @@ class Recorder:
             chunk, offset, length, user_bytes, blob, chunks, ring.worker, kind, cause, outcome, 0,
         )  # fmt: skip
         ring.used += 1
-        if ring.used == _RING_ROWS:
+
+    def log_hit(
+        self, t_ns: int, read_id: int, blob: int, chunk: int, chunks: int, size: int, whole: bool
+    ) -> None:
+        """Log a hit that lasted from `t_ns` until now, and with `whole` the read that it served: the hot path."""
+        try:
+            ring: _Ring = self._local.ring
+        except AttributeError:
+            ring = self._new_ring()
+        if ring.used > _RING_ROWS - 2:
             self._flush_full(ring)
+        spent = time.monotonic_ns() - t_ns
+        _PACK(
+            ring.buffer, ring.used * 96, next(self._seq), t_ns, spent, 0, read_id, -1,
+            chunk, 0, 0, size, blob, chunks, ring.worker, _HIT, 0, 0, 0,
+        )  # fmt: skip
+        if whole:
+            _PACK(
+                ring.buffer, ring.used * 96 + 96, next(self._seq), t_ns, spent, 0, read_id, -1,
+                -1, 0, size, size, -1, 0, ring.worker, _READ, 0, 0, 0,
+            )  # fmt: skip
+        ring.used += 1 + whole
 
     def table(self) -> pa.Table:
         """Everything logged so far, sorted by `seq`."""
