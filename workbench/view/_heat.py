@@ -111,7 +111,7 @@ def heat_map(run: Run, image: Tables | None = None, *, width: float = 9.0, heigh
 
 def _name_rows(ax: Axes, image: Tables, chunk: I64) -> None:
     """At the right, the directory of every stretch of chunks that is high enough to be named."""
-    owner, names = pd.factorize(owners(image).to_numpy()[chunk])
+    owner, names = pd.factorize(owners(image).reindex(chunk).to_numpy())
     cuts = np.flatnonzero(np.diff(owner, prepend=-2, append=-2))
     for first, last in pairwise(cuts):
         if last - first >= 0.035 * len(chunk) and owner[first] >= 0:

@@ -132,7 +132,9 @@ def touched(events: pa.Table, chunks: int) -> npt.NDArray[np.bool_]:
     for kind in ("hit", "wait", "fetch"):
         rows = pick(events, kind)
         used = (rows["chunk"] >= 0) & (rows["user_bytes"] > 0)
-        seen[spread(rows["chunk"][used], np.maximum(rows["chunks"][used], 1))[1]] = True
+        _, found = spread(rows["chunk"][used], np.maximum(rows["chunks"][used], 1))
+        # A hit names its first chunk and how many; where a file repeats a chunk, that runs past the last one.
+        seen[found[found < chunks]] = True
     return seen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import TraceError
-from workbench.view import Run, touched
+from workbench.view import Run, heat_map, touched
 from workbench.view._table import codes, ends, pick, reads_of, request_of, spread, tracks
 
 
@@ -55,6 +56,16 @@ def test_touched_chunks_are_those_that_gave_bytes(small: Run) -> None:
     """An amplified chunk counts only once it is hit."""
     assert touched(small.events, 4).tolist() == [True, True, True, False]
     assert touched(small.events.slice(0, 3), 4).tolist() == [True, False, False, False]
+
+
+def test_a_file_that_repeats_a_chunk(events_of: Callable[[list[dict[str, object]]], pa.Table], hand_made: Any) -> None:
+    """A hit counts pieces from its first chunk on, which may be more than there are chunks: no error, no phantom."""
+    rows: list[dict[str, object]] = [
+        {"kind": "read", "dur_ns": 5, "read_id": 0, "user_bytes": 9},
+        {"kind": "hit", "read_id": 0, "chunk": 4, "chunks": 3, "user_bytes": 9},
+    ]
+    assert touched(events_of(rows), 5).tolist() == [False, False, False, False, True]
+    assert heat_map(Run("hole", events_of(rows)), hand_made).png()
 
 
 def test_spread() -> None:
