@@ -30,10 +30,12 @@ STYLE: Final = """
 .nw th:first-child, .nw td:first-child { padding-left: 0; }
 .nw table.facts td, .nw table.bars td { border: 0; padding: .08em .8em .08em 0; text-align: left; white-space: normal; }
 .nw table.bars { width: 100%; table-layout: fixed; }
-.nw table.bars td:first-child { width: 9.4em; }
-.nw table.bars td:nth-child(n+3) { width: 5.8em; text-align: right; white-space: nowrap; padding-right: 0; }
+.nw table.bars td:first-child { width: 10.6em; white-space: nowrap; }
+.nw table.bars td:nth-child(n+3) { width: 5.2em; text-align: right; white-space: nowrap; padding-right: 0; }
 .nw table.bars i { display: block; height: .8em; border-radius: 2px; min-width: 1px; }
 .nw table.facts { margin-top: 1.3em; }
+.nw table.facts td { vertical-align: top; }
+.nw table.facts td:first-child { white-space: nowrap; }
 .nw .soft { opacity: .62; }
 .nw .scroll { overflow-x: auto; margin-top: 1.2em; }
 .nw .l { text-align: left !important; } /* notebooks align and stripe tables their own way */
@@ -71,7 +73,7 @@ def bars(rows: Sequence[Bar]) -> str:
     longest = max((row.value for row in rows), default=0) or 1
     cells = "".join(
         f"<tr><td>{escape(row.word)}</td>"
-        f"<td><i style='width:{100 * row.value / longest:.2f}%;background:var(--{row.colour})'></i></td>"
+        f"<td>{_bar(row.value / longest, row.colour)}</td>"
         f"<td>{row.text}</td><td class='soft'>{percent(row.value, whole)}</td></tr>"
         for row in rows
     )
@@ -116,6 +118,10 @@ def table(heads: Sequence[tuple[str, str]], body: Iterable[Sequence[str]]) -> st
 
 def _metric(name: str) -> str:
     return f"<span class='soft'>&emsp;{escape(name.strip())}</span>" if name.startswith(" ") else escape(name)
+
+
+def _bar(share: float, colour: str) -> str:
+    return f"<i style='width:{100 * share:.2f}%;background:var(--{colour})'></i>" if share else ""
 
 
 def _section(section: Section) -> str:
