@@ -21,6 +21,8 @@ from storage.events._schema import EVENTS, ROW, Kind, batch_of
 __all__ = ["Recorder", "read_events"]
 
 _PACK = struct.Struct("<10q3i4b").pack_into
+_PACK_TWO = struct.Struct("<10q3ii10q3ii").pack_into  # the last: kind, and three zero bytes
+_now = time.monotonic_ns
 _READ, _HIT = int(Kind.READ), int(Kind.HIT)
 _RING_ROWS = 4096
 
@@ -96,7 +98,7 @@ class Recorder:
         if ring.used == _RING_ROWS:
             self._flush_full(ring)
         if t_ns is None:
-            t_ns = time.monotonic_ns()
+            t_ns = _now()
         _PACK(
             ring.buffer, ring.used * 96, next(self._seq), t_ns, dur_ns, ttfb_ns, read_id, fetch_id,
             chunk, offset, length, user_bytes, blob, chunks, ring.worker, kind, cause, outcome, 0,
@@ -113,17 +115,26 @@ class Recorder:
             ring = self._new_ring()
         if ring.used > _RING_ROWS - 2:
             self._flush_full(ring)
-        spent = time.monotonic_ns() - t_ns
-        _PACK(
-            ring.buffer, ring.used * 96, next(self._seq), t_ns, spent, 0, read_id, -1,
-            chunk, 0, 0, size, blob, chunks, ring.worker, _HIT, 0, 0, 0,
-        )  # fmt: skip
+        spent = _now() - t_ns
+        seq = self._seq
         if whole:
-            _PACK(
-                ring.buffer, ring.used * 96 + 96, next(self._seq), t_ns, spent, 0, read_id, -1,
-                -1, 0, size, size, -1, 0, ring.worker, _READ, 0, 0, 0,
+            _PACK_TWO(
+                ring.buffer, ring.used * 96,
+                next(seq), t_ns, spent, 0, read_id, -1, chunk, 0, 0, size, blob, chunks, ring.worker, _HIT,
+                next(seq), t_ns, spent, 0, read_id, -1, -1, 0, size, size, -1, 0, ring.worker, _READ,
             )  # fmt: skip
-        ring.used += 1 + whole
+            ring.used += 2
+        else:
+            self.log(
+                kind=_HIT,
+                t_ns=t_ns,
+                dur_ns=spent,
+                read_id=read_id,
+                blob=blob,
+                chunk=chunk,
+                chunks=chunks,
+                user_bytes=size,
+            )
 
     def table(self) -> pa.Table:
         """Everything logged so far, sorted by `seq`."""
