@@ -71,7 +71,15 @@ def demo(out: str | Path, link: Link | None = None, *, perfetto: bool = False) -
     with _step("5  Draw it all"):
         report = folder / "report.html"
         recorded_run = view.Run("recorded", recorded.events, recorded.reads)
-        view.write_report(report, image, recorded_run, grid=frame, predicted=predicted_run, measured=measured_run)
+        view.write_report(
+            report,
+            image,
+            recorded_run,
+            link_bandwidth=link.bandwidth,
+            grid=frame,
+            predicted=predicted_run,
+            measured=measured_run,
+        )
     _console.print(f"\nThe report is [bold]{report}[/bold]: open it in a browser.")
     return report
 

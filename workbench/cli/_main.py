@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -26,7 +27,26 @@ def example(*lines: str) -> dict[str, Any]:
     return {"cls": _Examples, "examples": lines}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Lazy(click.Group):
+    """A group that imports a verb's module when the verb is asked for: `ls` need not wait for what draws."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULES:
+            importlib.import_module(f"workbench.cli.{_MODULES[cmd_name]}")
+        return super().get_command(ctx, cmd_name)
+
+
+_MODULES = {
+    **dict.fromkeys(("build", "cat", "cp", "explain", "ls", "stat"), "_image"),
+    **dict.fromkeys(("demo", "record", "replay"), "_run"),
+    "cache": "_cache",
+}
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="nydus-workbench")
 def group() -> None:
     """See, measure and predict what lazy-loading a container image costs.
