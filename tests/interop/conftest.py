@@ -28,7 +28,7 @@ class Variant(NamedTuple):
 
 def variants() -> list[Variant]:
     """All reference images, by name."""
-    found = [path for path in REFS.glob("*/ref.json")] if REFS.is_dir() else []
+    found = list(REFS.glob("*/ref.json")) if REFS.is_dir() else []
     return sorted(Variant(path.parent.name, path.parent, json.loads(path.read_text())) for path in found)
 
 

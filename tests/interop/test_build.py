@@ -1,0 +1,43 @@
+"""The tree of a reference image, built again by us with its options: the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from storage.image import open_image
+from storage.image.build import build, image_tree
+
+OPTIONS = {
+    "v6-none": ("none", 1 << 20),
+    "v6-lz4": ("lz4_block", 1 << 20),
+    "v6-zstd": ("zstd", 1 << 20),
+    "v6-zstd-chunk4k": ("zstd", 4096),
+    "v6-zstd-chunk64k": ("zstd", 64 << 10),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_same_bytes(name: str, refs: Path, tmp_path: Path) -> None:
+    """Out of v6-none comes any other image of the same tree: data blob and bootstrap, byte for byte."""
+    for needed in ("v6-none", name):
+        if not (refs / needed).is_dir():
+            pytest.skip(f"no {needed} in {refs}")
+    compressor, chunk_size = OPTIONS[name]
+    tree = image_tree(open_image(refs / "v6-none"), refs / "v6-none" / "blobs")
+    built = build(tree, tmp_path, compressor=compressor, chunk_size=chunk_size)
+    assert built.blob is not None
+    (blob,) = (refs / name / "blobs").iterdir()
+    bootstrap = refs / name / "bootstrap"
+    for ours, its in ((built.blob, blob), (built.bootstrap, bootstrap)):
+        print(f"{name:18} {its.stat().st_size:9,} bytes: ours {digest(ours)}, its {digest(its)}")
+    assert built.blob.name == blob.name
+    assert built.blob.read_bytes() == blob.read_bytes()
+    assert built.bootstrap.read_bytes() == bootstrap.read_bytes()
+
+
+def digest(file: Path) -> str:
+    """Enough of a file's SHA-256 to tell two apart."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
