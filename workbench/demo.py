@@ -114,7 +114,7 @@ def _build(folder: Path, said: list[str]) -> Image:
 def _record(folder: Path, link: Link, said: list[str]) -> Recording:
     cache = folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)
-    run = record(folder / "image", cache_dir=cache, amplify_io=RECORDED_AMPLIFY, link=link)
+    run = record(folder / "image", cache_dir=cache, amplify_io=RECORDED_AMPLIFY, link=link, progress=True)
     said += run.output.splitlines()
     modules = {name for names in run.modules.values() for name in names}
     said.append(f"{len(modules)} modules came out of the image")
@@ -157,6 +157,7 @@ def _unrecorded(
         capacity=capacity,
         eviction="lru",
         link=other.link,
+        progress=True,
     )
     audit(measured.events)
     said.append(f"amplify_io {UNRECORDED_AMPLIFY >> 10} KiB, an LRU cache of {capacity / 1e6:.1f} MB")

@@ -16,6 +16,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from tqdm.auto import tqdm
 
 from storage.errors import PathError
 from storage.factory import open_store
@@ -92,7 +93,7 @@ def ls(image: Path, path: str, recursive: bool, sha256: bool, as_json: bool, blo
             print(json.dumps(entry(opened, name, row)))
         return
     with _store(image, blobs) as rafs:
-        for name, row in listed:
+        for name, row in tqdm(listed, desc="sha256", unit="file", delay=2, leave=False):
             found = entry(opened, name, row)
             if found["type"] == "reg":
                 found["sha256"] = hashlib.sha256(rafs.read(row)).hexdigest()
@@ -220,17 +221,18 @@ def cp(image: Path, path: str, target: Path, blobs: Path | None) -> None:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
-            _copy_tree(rafs, row, place)
+            with tqdm(desc="copy", unit="B", unit_scale=True, delay=2, leave=False) as bar:
+                _copy_tree(rafs, row, place, bar)
         except OSError as error:
             raise PathError(f"cannot be written: {error.strerror}", path=error.filename or place) from error
 
 
-def _copy_tree(rafs: Rafs, row: int, place: Path) -> None:
+def _copy_tree(rafs: Rafs, row: int, place: Path, bar: tqdm[Any]) -> None:
     mode = int(rafs.image.inodes.mode[row])
     if stat.S_ISDIR(mode):
         place.mkdir(exist_ok=True)
         for name, child in rafs.image.children(row):
-            _copy_tree(rafs, child, place / name.decode("utf-8", "surrogateescape"))
+            _copy_tree(rafs, child, place / name.decode("utf-8", "surrogateescape"), bar)
     elif stat.S_ISLNK(mode):
         place.symlink_to(rafs.image.readlink(row).decode("utf-8", "surrogateescape"))
     elif stat.S_ISREG(mode):
@@ -238,6 +240,7 @@ def _copy_tree(rafs: Rafs, row: int, place: Path) -> None:
             raise PathError("is a link, which is not written through", path=place)
         with place.open("wb") as file:
             _copy(rafs, row, file)
+        bar.update(int(rafs.image.inodes.size[row]))
         place.chmod(stat.S_IMODE(mode))
 
 

@@ -86,6 +86,7 @@ def record_command(
         capacity=cache_size,
         eviction=eviction,
         link=link,
+        progress=True,
     )
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "reads.parquet", run.reads)

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from tqdm.auto import tqdm
 
 from storage.backend import Link
 from storage.errors import TraceError
@@ -71,6 +72,7 @@ def record(
     eviction: str = "none",
     link: Link | None = None,
     prefetch: Sequence[int] = (),
+    progress: bool = False,
 ) -> Recording:
     """Run Python programs whose imports are read out of an image.
 
@@ -88,6 +90,8 @@ def record(
         Of a bounded cache; see `workbench.policy`.
     prefetch
         Chunk rows that the first program's store prefetches from its start.
+    progress
+        Whether to show a bar, if it takes long.
 
     Raises
     ------
@@ -116,7 +120,8 @@ def record(
         if not jobs:
             raise TraceError("there is no program to run")
         jobs[0] = replace(jobs[0], prefetch=tuple(prefetch))
-        output = "".join(_run(job) for job in jobs)
+        bar = tqdm(jobs, desc="record", unit="program", delay=2, leave=False, disable=not progress)
+        output = "".join(_run(job) for job in bar)
         return _merged(jobs, output)
 
 
