@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable
-from enum import IntEnum
 
 import cramjam
 import zstandard
 
-from storage.errors import ConfigError, FormatError
+from storage.codec._named import Named
+from storage.errors import FormatError
 
 __all__ = ["Compressor", "compress", "decompress_into"]
 
@@ -21,31 +21,13 @@ _ZSTD_LEVEL = 3
 _local = threading.local()
 
 
-class Compressor(IntEnum):
+class Compressor(Named):
     """Compression algorithms, by their id on disk."""
 
     NONE = 0
     LZ4_BLOCK = 1
     GZIP = 2
     ZSTD = 3
-
-    @classmethod
-    def from_name(cls, name: str) -> Compressor:
-        """The algorithm called `name`: ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
-
-        Raises
-        ------
-        ConfigError
-            If there is none of that name.
-        """
-        try:
-            return cls[name.upper()]
-        except KeyError:
-            names = ", ".join(str(member) for member in cls)
-            raise ConfigError(f"no compressor is called {name!r}; there are {names}", field="compressor") from None
-
-    def __str__(self) -> str:
-        return self.name.lower()
 
 
 def compress(compressor: Compressor, data: bytes | memoryview) -> bytes:

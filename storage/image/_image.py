@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -178,36 +177,19 @@ class Image:
         FormatError
             If they do not fit their place.
         """
-        start = int(self.inodes.xattr_offset[row])
-        if start < 0:
-            return {}
-        end = int(self.inodes.tail_offset[row])
+        start, size = int(self.inodes.xattr_offset[row]), int(self.inodes.xattr_size[row])
         found: dict[str, bytes] = {}
         whole = self.data.data
-        count = int.from_bytes(whole[self._icount_at(row) : self._icount_at(row) + 2], "little")
-        end = start + XATTR_HEADER_SIZE + (count - 1) * 4
-        at = start + XATTR_HEADER_SIZE
-        while at + 4 <= end:
-            name_length, index, size = whole[at], whole[at + 1], int.from_bytes(whole[at + 2 : at + 4], "little")
-            if index not in XATTR_PREFIXES or at + 4 + name_length + size > min(end, len(whole)):
-                raise FormatError("an extended attribute is broken", offset=at)
-            name = bytes(whole[at + 4 : at + 4 + name_length]).decode("utf-8", "surrogateescape")
+        at, end = start + XATTR_HEADER_SIZE, min(start + size, len(whole))
+        while start >= 0 and at + 4 <= end:
+            name_length, index, length = whole[at], whole[at + 1], int.from_bytes(whole[at + 2 : at + 4], "little")
             value = at + 4 + name_length
-            found[XATTR_PREFIXES[index] + name] = bytes(whole[value : value + size])
-            at = -(-(value + size) // 4) * 4
+            if index not in XATTR_PREFIXES or value + length > end:
+                raise FormatError("an extended attribute is broken", offset=at)
+            name = bytes(whole[at + 4 : value]).decode("utf-8", "surrogateescape")
+            found[XATTR_PREFIXES[index] + name] = bytes(whole[value : value + length])
+            at = -(-(value + length) // 4) * 4
         return found
-
-    def _icount_at(self, row: int) -> int:
-        """Where the inode says how long its xattrs are; they follow it."""
-        place = int(self.inodes.xattr_offset[row])
-        compact = place - 32
-        if (compact - self._meta_offset) // 32 == int(self.inodes.nid[row]):
-            return compact + 2
-        return place - 64 + 2
-
-    @cached_property
-    def _meta_offset(self) -> int:
-        return int.from_bytes(self.data[1024 + 40 : 1024 + 44].tobytes(), "little") * BLOCK_SIZE
 
     def _folder(self, row: int) -> dict[bytes, int]:
         """Names in a directory, made when first asked for."""

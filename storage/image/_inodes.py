@@ -84,6 +84,7 @@ def read_inodes(data: Bytes, block: SuperBlock, nids: I64) -> Inodes:
         first_extent=np.zeros(len(nids), np.int64),
         extents=np.zeros(len(nids), np.int32),
         xattr_offset=np.where(xattrs > 0, offsets + header, -1),
+        xattr_size=xattrs.astype(np.int32),
         data_offset=np.where(layout == CHUNK_BASED, -(-behind // 8) * 8, union.astype(np.int64) * BLOCK_SIZE),
         tail_offset=np.where(layout == FLAT_INLINE, behind, -1),
         layout=layout,

@@ -108,8 +108,8 @@ class Inodes(Table):
     mtime_ns : (n,) int64
     first_extent, extents : (n,) int64, int32
         Slice of `Extents`; empty except for regular files.
-    xattr_offset : (n,) int64
-        Where in the bootstrap xattrs lie; -1 for none.
+    xattr_offset, xattr_size : (n,) int64, int32
+        Where in the bootstrap xattrs lie, and how many bytes they are; -1 and 0 for none.
     data_offset, tail_offset : (n,) int64
         Where whole blocks, or chunk addresses, lie, and where inline data behind the inode do.
     layout : (n,) int32
@@ -127,6 +127,7 @@ class Inodes(Table):
     first_extent: I64
     extents: I32
     xattr_offset: I64
+    xattr_size: I32
     data_offset: I64
     tail_offset: I64
     layout: I32

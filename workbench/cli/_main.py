@@ -40,7 +40,8 @@ class _Lazy(click.Group):
 
 
 _MODULES = {
-    **dict.fromkeys(("build", "cat", "cp", "explain", "ls", "stat"), "_image"),
+    **dict.fromkeys(("build", "cat", "cp", "explain"), "_image"),
+    **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     "cache": "_cache",
 }

@@ -21,7 +21,8 @@ from workbench.trace._schema import write_table
 
 __all__ = ["read_layout", "write_layout"]
 
-_DROPPED = {"digest", "has_digest", "crc32c", "has_crc32c", "xattr_offset", "data_offset", "tail_offset", "name_offset"}
+_DROPPED = {"digest", "has_digest", "crc32c", "has_crc32c", "name_offset"}
+_DROPPED |= {"xattr_offset", "xattr_size", "data_offset", "tail_offset"}
 _TABLES: dict[str, type[Table]] = {
     "inodes": Inodes,
     "entries": Entries,
@@ -103,6 +104,7 @@ def _table(kind: type[Table], table: pa.Table, names: list[bytes]) -> Any:
         "name_length": lengths,
         "name_offset": np.cumsum(lengths, dtype=np.int64) - lengths,
     }
+    made["xattr_size"] = np.zeros(rows, np.int32)
     unknown = np.full(rows, -1, np.int64)
     columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     known = {name: table[name].to_numpy() for name in columns if name in table.column_names}
