@@ -150,6 +150,8 @@ def read_blob_table(data: np.ndarray, block: SuperBlock) -> tuple[BlobInfo, ...]
         If a blob needs a feature that cannot be read yet.
     """
     entries = table_at(data, BLOB_ENTRY, block.blob_table, "blob_table")
+    if int(entries["chunk_count"].sum(dtype=np.uint64)) > MAX_CHUNKS_PER_BLOB:
+        raise FormatError(f"has more than {MAX_CHUNKS_PER_BLOB} chunks in all", field="blob_table")
     return tuple(_blob_info(index, entry, block) for index, entry in enumerate(entries))
 
 
