@@ -1,0 +1,132 @@
+"""Prefetch: in order, in batches, behind users, and without a word when it fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.backend import LocalFs
+from storage.events import Recorder, audit
+from storage.testing.backends import WatchedBackend, refuse
+from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
+
+CHUNK = 40_000
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Made:
+    """A blob of 20 chunks of 40,000 bytes that do not compress."""
+    (tmp_path / "blobs").mkdir()
+    dice = np.random.default_rng(2)
+    return make_blobs(tmp_path / "blobs", [[dice.bytes(CHUNK) for _ in range(20)]])
+
+
+def test_everything(made: Made, tmp_path: Path) -> None:
+    """After a prefetch of all there is, every read is a hit, and all bytes received are the prefetch's."""
+    backend, recorder = WatchedBackend(LocalFs(made.folder)), Recorder()
+    cache = open_cache(made, tmp_path, backend=backend, amplify_io=1 << 20, recorder=recorder)
+    cache.prefetch(range(len(made.contents)))
+    cache.drain()
+    assert ready_rows(cache) == list(range(len(made.contents)))
+    requests = len(backend.requests)
+    read_chunks(cache, made, range(len(made.contents)))
+    assert len(backend.requests) == requests
+    ledgers = audit(recorder.table())
+    assert ledgers.asked == ledgers.hit == sum(map(len, made.contents))
+    assert ledgers.by_cause == {"prefetch": int(made.chunks.compressed_size.sum())}
+    assert_at_rest(cache)
+    cache.close()
+
+
+def test_batches(noise: Made, tmp_path: Path) -> None:
+    """Neighbours go into one request until it has 128 KiB: four chunks of 40,000 bytes; the order is the list's."""
+    backend = WatchedBackend(LocalFs(noise.folder))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend)
+    cache.prefetch([10, 11, 12, 13, 14, 15, 2, 0])
+    cache.drain()
+    asked = [(offset // CHUNK, length // CHUNK) for _, offset, length in backend.requests]
+    assert asked == [(10, 4), (14, 2), (2, 1), (0, 1)]
+    cache.close()
+
+
+def test_passes_over_what_is_there(noise: Made, tmp_path: Path) -> None:
+    """Chunks that are ready are not fetched again, nor do they join a request."""
+    backend = WatchedBackend(LocalFs(noise.folder))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend)
+    read_chunks(cache, noise, [1])
+    cache.prefetch([0, 1, 2, 2, 0])
+    cache.drain()
+    asked = [(offset // CHUNK, length // CHUNK) for _, offset, length in backend.requests]
+    assert asked == [(1, 1), (0, 1), (2, 1)]
+    cache.close()
+
+
+def hold_at(row: int, held: threading.Event, go_on: threading.Event) -> Callable[[str, int, int], None]:
+    """What holds a request up that begins with a chunk of `noise`."""
+
+    def before(blob_id: str, offset: int, length: int) -> None:
+        if offset == row * CHUNK:
+            held.set()
+            assert go_on.wait(30)
+
+    return before
+
+
+def test_users_go_first(noise: Made, tmp_path: Path) -> None:
+    """While a user read waits for its bytes, no prefetch begins; afterwards all is done."""
+    held, go_on = threading.Event(), threading.Event()
+    backend = WatchedBackend(LocalFs(noise.folder), hold_at(19, held, go_on))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend)
+    user = threading.Thread(target=read_chunks, args=(cache, noise, [19]))
+    user.start()
+    assert held.wait(30)
+    cache.prefetch(range(8))
+    assert len(backend.requests) == 1
+    go_on.set()
+    user.join(30)
+    cache.drain()
+    asked = [(offset // CHUNK, length // CHUNK) for _, offset, length in backend.requests]
+    assert asked == [(19, 1), (0, 4), (4, 4)]
+    cache.close()
+
+
+def test_failures_are_events(noise: Made, tmp_path: Path) -> None:
+    """A prefetch whose requests fail raises nothing, leaves nothing behind, and each failure is recorded."""
+    recorder = Recorder()
+    backend = WatchedBackend(LocalFs(noise.folder), refuse)
+    cache = open_cache(noise, tmp_path / "cache", backend=backend, recorder=recorder)
+    cache.prefetch(range(8))
+    cache.drain()
+    events = recorder.table().to_pandas()
+    assert list(events["kind"]) == ["request", "request"]
+    assert list(events["outcome"]) == ["error", "error"]
+    assert list(events["length"]) == [0, 0]
+    assert audit(recorder.table()).received == 0
+    assert_at_rest(cache)
+    cache.close()
+
+
+def test_close_stops(noise: Made, tmp_path: Path) -> None:
+    """Closing lets the request in flight finish and drops the rest of the queue."""
+    held, go_on = threading.Event(), threading.Event()
+    backend = WatchedBackend(LocalFs(noise.folder), hold_at(0, held, go_on))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend)
+    cache.prefetch(range(20))
+    assert held.wait(30)
+    closing = threading.Thread(target=cache.close)
+    closing.start()
+    while not cache._prefetcher._stopping:
+        time.sleep(0.001)
+    go_on.set()
+    closing.join(30)
+    assert not closing.is_alive()
+    assert len(backend.requests) == 1
+    again = open_cache(noise, tmp_path / "cache")
+    assert ready_rows(again) == [0, 1, 2, 3]
+    again.close()
