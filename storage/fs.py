@@ -9,6 +9,7 @@ from typing import Any
 
 from storage.cache import FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
+from storage.errors import PathError
 from storage.image import Image
 
 __all__ = ["Rafs"]
@@ -65,16 +66,17 @@ class Rafs:
             See `BlobDevice.read_to`.
         """
         row = file if isinstance(file, int) else self.lookup(file)
-        left = max(int(self.image.inodes.size[row]) - offset, 0)
+        left = max(int(self.image.inodes.size[row]) - max(offset, 0), 0)
         data = bytearray(left if length < 0 else min(length, left))
-        self.readinto(row, offset, data)
-        return bytes(data)
+        return bytes(data[: self.readinto(row, offset, data)])
 
     def readinto(self, row: int, offset: int, buffer: Buffer, read_id: int | None = None) -> int:
         """Fill `buffer` from a regular file; returns how many bytes there were.
 
         `read_id`, from ``cache.new_read_id()``, is for callers that keep a record of their own.
         """
+        if offset < 0:
+            raise PathError("a read cannot begin before its file", path=self.image.path_of(row), offset=offset)
         start = time.monotonic_ns()
         if read_id is None:
             read_id = self.cache.new_read_id()

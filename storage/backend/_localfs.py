@@ -25,7 +25,7 @@ class LocalFs:
 
     def get_reader(self, blob_id: str) -> _Reader:
         """A reader of the file `blob_id`."""
-        if not blob_id or "/" in blob_id or blob_id in (".", ".."):
+        if not blob_id or not blob_id.isprintable() or "/" in blob_id or blob_id in (".", ".."):
             raise BackendError("a blob id is not a file name", blob=blob_id)
         path = self.folder / blob_id
         try:

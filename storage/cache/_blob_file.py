@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from storage.cache._chunk_map import IndexedChunkMap
+from storage.cache._file import open_file, write_all
 from storage.device import BlobInfo
 from storage.errors import CacheError
 
@@ -31,13 +31,26 @@ class BlobFile:
     def __init__(self, folder: Path, info: BlobInfo, count: int) -> None:
         self.path = folder / f"{info.blob_id}.blob.data"
         self.map = IndexedChunkMap(Path(f"{self.path}.chunk_map"), count)
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.fd = -1
+        try:
+            self.fd = open_file(self.path)
+            self._size_to(info.uncompressed_size)
+        except BaseException:
+            self.close()
+            raise
+
+    def _size_to(self, expected: int) -> None:
+        """Make a new file as long as the blob; an old one has to be."""
         size = os.fstat(self.fd).st_size
-        if size < info.uncompressed_size:
-            if self.map.ready.any():
-                message = f"is {size} bytes, the blob is {info.uncompressed_size}: remove it and its chunk map"
-                raise CacheError(message, path=self.path)
-            os.ftruncate(self.fd, info.uncompressed_size)
+        if size >= expected:
+            return
+        if self.map.ready.any():
+            message = f"is {size} bytes, the blob is {expected}: remove it and its chunk map"
+            raise CacheError(message, path=self.path)
+        try:
+            os.ftruncate(self.fd, expected)
+        except OSError as error:
+            raise CacheError(f"cannot be made {expected} bytes long: {error.strerror}", path=self.path) from error
 
     def read(self, buffers: Sequence[memoryview], offset: int) -> None:
         """Fill the buffers from `offset` on."""
@@ -54,13 +67,7 @@ class BlobFile:
         CacheError
             If they cannot be, the disk being full, say.
         """
-        written = 0
-        try:
-            while written < len(data):
-                written += os.pwrite(self.fd, data[written:], offset + written)
-        except OSError as error:
-            remedy = ": free some space or set a capacity" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-            raise CacheError(f"cannot be written: {error.strerror}{remedy}", path=self.path, offset=offset) from error
+        write_all(self.fd, self.path, data, offset)
 
     def punch(self, offset: int, length: int) -> None:
         """Give the space of a chunk back; `offset` is a multiple of the block size."""
@@ -71,7 +78,8 @@ class BlobFile:
     def close(self) -> None:
         """Close both files."""
         self.map.close()
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 def _load_fallocate() -> ctypes._NamedFuncPointer | None:

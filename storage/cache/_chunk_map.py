@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from storage.cache._file import open_file, write_all
 from storage.errors import CacheError
 
 __all__ = ["HEADER_SIZE", "IndexedChunkMap", "read_chunk_map"]
@@ -49,19 +50,24 @@ class IndexedChunkMap:
 
     def __init__(self, path: Path, count: int) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if os.fstat(self._fd).st_size == 0:
-            os.pwrite(self._fd, _HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4), 0)
-            os.ftruncate(self._fd, HEADER_SIZE + (count + 7) // 8)
-        self.ready = read_chunk_map(path, count)
-        self._bits = bytearray(np.packbits(self.ready))
-        if _HEADER.unpack_from(os.pread(self._fd, _HEADER.size, 0))[3] == _ALL_READY:
-            self._forget_all_ready()
+        self._fd = open_file(path)
+        try:
+            if os.fstat(self._fd).st_size == 0:
+                # All of it is written, so that a bit never has to find room for itself.
+                whole = HEADER_SIZE + (count + 7) // 8
+                self._put(_HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4).ljust(whole, b"\0"), 0)
+            self.ready = read_chunk_map(path, count)
+            self._bits = bytearray(np.packbits(self.ready))
+            if _HEADER.unpack_from(os.pread(self._fd, _HEADER.size, 0))[3] == _ALL_READY:
+                self._forget_all_ready()
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def _forget_all_ready(self) -> None:
         """Say it bit by bit, so that one can be cleared."""
-        os.pwrite(self._fd, bytes(self._bits), HEADER_SIZE)
-        os.pwrite(self._fd, b"\0" * 4, 12)
+        self._put(bytes(self._bits), HEADER_SIZE)
+        self._put(b"\0" * 4, 12)
 
     def set_ready(self, first: int, last: int, indexes: list[int]) -> None:
         """Mark chunks as ready, with one write for the bytes that `first` to `last` lie in."""
@@ -75,7 +81,10 @@ class IndexedChunkMap:
         self._write(index >> 3, (index >> 3) + 1)
 
     def _write(self, start: int, end: int) -> None:
-        os.pwrite(self._fd, self._bits[start:end], HEADER_SIZE + start)
+        self._put(self._bits[start:end], HEADER_SIZE + start)
+
+    def _put(self, data: bytes | bytearray, offset: int) -> None:
+        write_all(self._fd, self.path, memoryview(data), offset)
 
     def close(self) -> None:
         """Close the file."""

@@ -100,9 +100,13 @@ class FileCache:
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
-        self.files = [
-            BlobFile(self.folder, info, int(count)) for info, count in zip(infos, blobs.chunk_count, strict=True)
-        ]
+        self.files: list[BlobFile] = []
+        try:
+            for info, count in zip(infos, blobs.chunk_count, strict=True):
+                self.files.append(BlobFile(self.folder, info, int(count)))
+        except BaseException:
+            self._close_files()
+            raise
         self.log = Log(recorder)
         self.decider = Decider(plan_layout(chunks), options, capacity, policy, arena, journal)
         self.changed = threading.Condition()
@@ -215,6 +219,9 @@ class FileCache:
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""
         self._prefetcher.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
         for file in self.files:
             file.close()
         self._lock.release()

@@ -20,7 +20,8 @@ class Prefetcher:
     """A queue of batches of chunk rows, and the workers that take them.
 
     Everything is guarded by the cache's condition. A batch that fails is dropped: the failed
-    request is an event, and whoever needs its chunks fetches them himself.
+    request is an event, and whoever needs its chunks fetches them himself. What fails otherwise
+    is raised by `drain` or `close`.
     """
 
     def __init__(self, cache: FileCache, workers: int) -> None:
@@ -29,6 +30,7 @@ class Prefetcher:
         self._queue: deque[Sequence[int]] = deque()
         self._busy = 0
         self._stopping = False
+        self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
     def put(self, rows: Sequence[int]) -> None:
@@ -50,6 +52,7 @@ class Prefetcher:
         """Wait until nothing is queued or under way."""
         with self._cache.changed:
             self._cache.changed.wait_for(lambda: self._stopping or not (self._queue or self._busy))
+        self._raise()
 
     def close(self) -> None:
         """Let requests in flight finish, drop the rest."""
@@ -59,6 +62,12 @@ class Prefetcher:
             self._cache.changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def wait_for_users(self) -> bool:
         """Wait until no user read is blocked; false when it is time to stop."""
@@ -73,6 +82,8 @@ class Prefetcher:
                 self._fetch(rows)
             except StorageError:
                 pass
+            except Exception as error:  # a worker must outlive it, or `drain` would wait for ever
+                self._failure = error
             finally:
                 with self._cache.changed:
                     self._busy -= 1

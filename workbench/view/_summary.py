@@ -160,7 +160,8 @@ def _last_thread(reads: Columns, program: npt.NDArray[np.bool_]) -> npt.NDArray[
     """Reads of the thread whose read ended last: with its thinking they fill the program's time."""
     if not program.any():
         return program
-    last = int(reads["thread"][program][np.argmax(ends(reads)[program])])
+    ended = ends(reads)[program]
+    last = int(reads["thread"][program][ended == ended.max()].min())
     return program & np.equal(reads["thread"], last)
 
 

@@ -148,7 +148,6 @@ def test_broken_chunk_map(damage: object, complaint: str, blob: Made, tmp_path: 
     assert refused.value.where["path"] == path
 
 
-@pytest.mark.xfail(strict=True, reason="a cache that cannot be opened keeps the folder's lock")
 def test_removing_what_is_broken_helps(blob: Made, tmp_path: Path) -> None:
     """After a refusal the folder is free: with the broken file removed, as told, the same process opens it."""
     path = some_cached(blob, tmp_path / "cache", ".chunk_map")
@@ -201,7 +200,6 @@ def test_no_folder(blob: Made, tmp_path: Path) -> None:
     assert refused.value.where["path"] == tmp_path / "file" / "cache"
 
 
-@pytest.mark.xfail(strict=True, reason="cache files are opened without a look at what the system says")
 def test_folder_in_the_way(blob: Made, tmp_path: Path) -> None:
     """Where a directory has the name of a cache file, that is said."""
     path = tmp_path / "cache" / f"{blob.infos[0].blob_id}.blob.data"
@@ -280,7 +278,6 @@ def test_full_disk(blob: Made, small_disk: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.xfail(strict=False, reason="a chunk map that cannot be written raises what the system says")
 @pytest.mark.parametrize("room", [0, 4096, 8192, 16_384, 20_480, 24_576, 40_960])
 def test_any_write_may_find_the_disk_full(room: int, blob: Made, small_disk: Path) -> None:
     """However little room there is, at whichever write it ends: a CacheError, and nothing left behind."""
