@@ -161,7 +161,7 @@ def _blob_info(index: int, entry: np.void, block: SuperBlock) -> BlobInfo:
     try:
         return BlobInfo(
             blob_index=index,
-            blob_id=entry["blob_id"].tobytes().rstrip(b"\0").decode("ascii"),
+            blob_id=_blob_id(index, entry["blob_id"].tobytes(), features),
             features=features,
             compressed_size=int(entry["compressed_size"]),
             uncompressed_size=int(entry["uncompressed_size"]),
@@ -176,6 +176,16 @@ def _blob_info(index: int, entry: np.void, block: SuperBlock) -> BlobInfo:
         )
     except ValueError as error:
         raise FormatError(f"a blob's entry is broken: {error}", blob=index) from error
+
+
+def _blob_id(index: int, padded: bytes, features: BlobFeatures) -> str:
+    """A blob's name, which will be a file's; one with the bootstrap in it is named after its own file."""
+    name = padded.rstrip(b"\0").decode("ascii", "replace")
+    if name in ("", ".", "..") or "/" in name or not name.isprintable() or not name.isascii():
+        if features & BlobFeatures.INLINED_FS_META:
+            return ""
+        raise FormatError("a blob's id is not a name", blob=index, field="blob_id")
+    return name
 
 
 def _features(index: int, bits: int) -> BlobFeatures:
