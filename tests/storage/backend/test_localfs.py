@@ -70,8 +70,7 @@ def test_not_allowed(folder: Path) -> None:
         LocalFs(folder).get_reader("blob")
 
 
-@pytest.mark.parametrize(
-)
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300])
 def test_names_no_system_takes(name: str, folder: Path) -> None:
     """An id that the system cannot even look up is an error of ours as well."""
     with pytest.raises(BackendError):
