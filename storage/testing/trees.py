@@ -92,7 +92,7 @@ def entries(max_size: int = 25) -> st.SearchStrategy[list[Entry]]:
         mtime_ns=st.integers(0, 1 << 61),
         xattrs=_xattrs(),
     )
-    return st.lists(entry, max_size=max_size)
+    return st.one_of(st.lists(entry, max_size=6), st.lists(entry, min_size=max_size // 2, max_size=max_size))
 
 
 def build_options() -> st.SearchStrategy[dict[str, object]]:
