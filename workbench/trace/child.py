@@ -109,6 +109,7 @@ def _run_program(job: Job, reader: RecordingReader) -> list[str]:
     forget_library(job.library + os.sep)
     sys.meta_path.insert(0, finder)
     sys.argv = [job.source]
+    sys.path[0] = str(Path(job.source).parent)
     if job.prefetch:
         reader.rafs.prefetch(job.prefetch)
     reader.start()

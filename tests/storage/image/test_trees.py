@@ -80,7 +80,7 @@ def test_every_attribute(wanted: list[Entry], options: dict[str, object]) -> Non
         root = Path(name, "tree")
         root.mkdir()
         write_tree(root, wanted)
-        build(root, Path(name, "image"), **options)  # type: ignore[arg-type]
+        build(root, Path(name, "image"), **options)
         image = open_image(Path(name, "image"))
         expected = paths_below(os.fsencode(root))
         paths, rows = image.paths()
@@ -111,7 +111,7 @@ def test_every_byte(
         root = Path(name, "tree")
         root.mkdir()
         write_tree(root, wanted)
-        if not build(root, Path(name, "image"), **options).blob:  # type: ignore[arg-type]
+        if not build(root, Path(name, "image"), **options).blob:
             return
         recorder, asked = Recorder(), 0
         cache = Path(name, "cache")
@@ -138,6 +138,6 @@ def test_building_again(wanted: list[Entry], options: dict[str, object]) -> None
         root = Path(name, "tree")
         root.mkdir()
         write_tree(root, wanted)
-        one, two = (build(root, Path(name, out), **options) for out in ("one", "two"))  # type: ignore[arg-type]
+        one, two = (build(root, Path(name, out), **options) for out in ("one", "two"))
         assert one.bootstrap.read_bytes() == two.bootstrap.read_bytes()
         assert (one.blob and one.blob.name) == (two.blob and two.blob.name)
