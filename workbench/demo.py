@@ -86,14 +86,15 @@ def demo(out: str | Path, link: Link | None = None, *, perfetto: bool = False) -
 
 @contextmanager
 def _step(title: str) -> Iterator[list[str]]:
-    """Say what is being done, and after it how long it took, and what was said."""
+    """Say what is being done, and after it what was said, and how long it took."""
     said: list[str] = []
     start = time.monotonic()
-    _console.print(f"[bold]{title}[/bold]", end="", soft_wrap=True)
+    _console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     yield said
-    _console.print(f"  [dim]{time.monotonic() - start:.1f} s[/dim]")
-    for line in said:
-        _console.print(f"   {line}")
+    *lines, last = said or ["done"]
+    for line in lines:
+        _console.print(f"   {line}", soft_wrap=True)
+    _console.print(f"   {last}  [dim]{time.monotonic() - start:.1f} s[/dim]", soft_wrap=True)
 
 
 def _words(link: Link) -> str:
@@ -130,7 +131,7 @@ def _write(folder: Path, run: Recording, perfetto: bool) -> None:
 
 
 def _grid(workload: Workload, image: Image, settings: Settings, said: list[str]) -> pd.DataFrame:
-    with tqdm(desc="replay", unit="run", delay=2, leave=False) as bar:
+    with tqdm(desc="replay", unit="run", delay=2, leave=False, disable=None) as bar:
 
         def shown(done: int, total: int) -> None:
             bar.total = total

@@ -74,7 +74,7 @@ def cp(image: Path, path: str, target: Path, blobs: Path | None) -> None:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
-            with tqdm(desc="copy", unit="B", unit_scale=True, delay=2, leave=False) as bar:
+            with tqdm(desc="copy", unit="B", unit_scale=True, delay=2, leave=False, disable=None) as bar:
                 _copy_tree(rafs, row, place, bar)
         except OSError as error:
             raise PathError(f"cannot be written: {error.strerror}", path=error.filename or place) from error

@@ -52,7 +52,7 @@ def ls(image: Path, path: str, recursive: bool, sha256: bool, as_json: bool, blo
             print(json.dumps(entry(opened, name, row)))
         return
     with temporary_store(image, blobs) as rafs:
-        for name, row in tqdm(listed, desc="sha256", unit="file", delay=2, leave=False):
+        for name, row in tqdm(listed, desc="sha256", unit="file", delay=2, leave=False, disable=None):
             found = entry(opened, name, row)
             if found["type"] == "reg":
                 found["sha256"] = hashlib.sha256(rafs.read(row)).hexdigest()

@@ -120,7 +120,7 @@ def record(
         if not jobs:
             raise TraceError("there is no program to run")
         jobs[0] = replace(jobs[0], prefetch=tuple(prefetch))
-        bar = tqdm(jobs, desc="record", unit="program", delay=2, leave=False, disable=not progress)
+        bar = tqdm(jobs, desc="record", unit="program", delay=2, leave=False, disable=None if progress else True)
         output = "".join(_run(job) for job in bar)
         return _merged(jobs, output)
 
