@@ -54,8 +54,8 @@ def demo(out: str | Path, link: Link | None = None, *, perfetto: bool = False) -
         image = _build(folder, said)
     with _step(f"2  Run three programs on it, {_words(link)} away from its registry") as said:
         recorded = _record(folder, link, said)
-    with _step("3  Write down what happened"):
-        _write(folder, recorded, perfetto)
+    with _step("3  Write down what happened") as said:
+        _write(folder, recorded, perfetto, said)
     _console.print(view.summarize(recorded.events, recorded.reads, "recorded"))
     with _step("4  Replay it under other policies, on a virtual clock") as said:
         workload = Workload.from_reads(recorded.reads, image)
@@ -68,7 +68,7 @@ def demo(out: str | Path, link: Link | None = None, *, perfetto: bool = False) -
     predicted_run = view.Run("predicted", predicted.events(), recorded.reads)
     runs = (predicted_run, measured_run)
     _console.print(view.compare({run.name: view.summarize(run.events, run.reads) for run in runs}))
-    with _step("5  Draw it all"):
+    with _step("5  Draw it all") as said:
         report = folder / "report.html"
         recorded_run = view.Run("recorded", recorded.events, recorded.reads)
         view.write_report(
@@ -80,6 +80,7 @@ def demo(out: str | Path, link: Link | None = None, *, perfetto: bool = False) -
             predicted=predicted_run,
             measured=measured_run,
         )
+        said.append(f"a page of {report.stat().st_size / 1e3:.0f} kB that needs nothing else")
     _console.print(f"\nThe report is [bold]{report}[/bold]: open it in a browser.")
     return report
 
@@ -91,7 +92,7 @@ def _step(title: str) -> Iterator[list[str]]:
     start = time.monotonic()
     _console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     yield said
-    *lines, last = said or ["done"]
+    *lines, last = said
     for line in lines:
         _console.print(f"   {line}", soft_wrap=True)
     _console.print(f"   {last}  [dim]{time.monotonic() - start:.1f} s[/dim]", soft_wrap=True)
@@ -122,8 +123,9 @@ def _record(folder: Path, link: Link, said: list[str]) -> Recording:
     return run
 
 
-def _write(folder: Path, run: Recording, perfetto: bool) -> None:
+def _write(folder: Path, run: Recording, perfetto: bool, said: list[str]) -> None:
     audit(run.events)
+    said.append(f"{run.reads.num_rows:,} reads and {run.events.num_rows:,} events, whose ledgers balance")
     write_table(folder / "reads.parquet", run.reads)
     write_table(folder / "events.parquet", run.events)
     if perfetto:

@@ -115,7 +115,8 @@ def _shown(root: Node, progress: bool) -> Iterator[Node]:
     """The files with content, in the reference's order, with a bar of bytes."""
     files = [node for node in walk(root) if node.is_reg and node.size > 0]
     total = sum(node.size for node in files)
-    with tqdm(total=total, unit="B", unit_scale=True, desc="build", delay=2, leave=False, disable=None if progress else True) as bar:
+    hidden = None if progress else True  # None: on a terminal only
+    with tqdm(total=total, unit="B", unit_scale=True, desc="build", delay=2, leave=False, disable=hidden) as bar:
         for node in files:
             yield node
             bar.update(node.size)
