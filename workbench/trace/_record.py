@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm.auto import tqdm
 
 from storage.backend import Link
 from storage.errors import TraceError
@@ -98,6 +97,9 @@ def record(
     TraceError
         If a program fails; with the last line that it had to say.
     """
+    # Not at the top: children import this module, and are to find asyncio's extension in the image.
+    from tqdm.auto import tqdm
+
     template = Job(
         program="",
         source="",
