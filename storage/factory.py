@@ -10,7 +10,7 @@ from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBacken
 from storage.cache import FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
-from storage.errors import CacheError, FormatError
+from storage.errors import CacheError, ConfigError, FormatError
 from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
@@ -69,6 +69,9 @@ def open_store(
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
+    options = plan_options(plan, amplify_io)
+    if capacity is not None and capacity < 0:
+        raise ConfigError("a cache cannot hold less than nothing", field="capacity")
     located = locate(image, blobs)
     bootstrap = open_bootstrap(located)
     source: BlobBackend = LocalFs(located.blobs) if backend is None else backend
@@ -83,7 +86,7 @@ def open_store(
         opened.blobs,
         opened.chunks,
         readers,
-        plan_options(plan, amplify_io),
+        options,
         capacity=capacity,
         policy=policy,
         arena=arena_of(len(opened.chunks)),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from storage.errors import ConfigError
 from storage.image.tables import Chunks
 
 __all__ = [
@@ -84,6 +85,7 @@ BLOCKED = 2  # user reads that wait or fetch
 COUNTERS = 3
 
 MIN_BATCH = 0x2_0000
+MAX_BATCH = 0x1000_0000
 _GAP_SHIFT = 7
 
 
@@ -232,7 +234,16 @@ def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
 
     Under ``reference`` a batch below 128 KiB counts as 128 KiB, for amplification too, as in
     nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such plan, or `amplify_io` is out of range.
     """
+    if plan not in PLANS:
+        raise ConfigError(f"no plan is called {plan!r}; there are {', '.join(PLANS)}", field="plan")
+    if not 0 <= amplify_io <= MAX_BATCH:
+        raise ConfigError(f"a window of {amplify_io} bytes is none: up to {MAX_BATCH} are", field="amplify_io")
     batch = max(amplify_io, MIN_BATCH)
     amplify = batch if PLANS[plan] == REFERENCE else amplify_io
     return Options(PLANS[plan], amplify, batch, batch >> _GAP_SHIFT)

@@ -25,6 +25,14 @@ def folders(refs: Path, name: str = "v6-zstd") -> tuple[Path, Path]:
     return image, cache
 
 
+def copied(folder: Path, to: Path) -> Path:
+    """The files of a folder, to be written to whatever their modes were."""
+    to.mkdir()
+    for file in folder.iterdir():
+        shutil.copyfile(file, to / file.name)
+    return to
+
+
 def no_backend(image: Path) -> WatchedBackend:
     """A backend that fails every read."""
     return WatchedBackend(LocalFs(image / "blobs"), refuse)
@@ -47,7 +55,7 @@ def ready(folder: Path, rafs: Rafs) -> np.ndarray:
 def test_served_from_its_cache(refs: Path, tmp_path: Path) -> None:
     """What nydusd marked as ready is served without one request, and right; what it did not is asked for."""
     image, theirs = folders(refs)
-    cache = shutil.copytree(theirs, tmp_path / "cache", copy_function=shutil.copyfile)
+    cache = copied(theirs, tmp_path / "cache")
     with (
         open_store(image, cache_dir=tmp_path / "fresh") as source,
         open_store(image, cache_dir=cache, backend=no_backend(image)) as rafs,
@@ -64,7 +72,7 @@ def test_served_from_its_cache(refs: Path, tmp_path: Path) -> None:
 def test_its_files_without_a_request(refs: Path, tmp_path: Path) -> None:
     """The files that nydusd had read are read from its cache folder alone."""
     image, theirs = folders(refs)
-    cache = shutil.copytree(theirs, tmp_path / "cache", copy_function=shutil.copyfile)
+    cache = copied(theirs, tmp_path / "cache")
     files = json.loads((theirs / "files-read.json").read_text())
     with (
         open_store(image, cache_dir=tmp_path / "fresh") as source,

@@ -151,7 +151,6 @@ def test_prefetch(image_dir: Path, tree: Path, tmp_path: Path) -> None:
         assert len(backend.requests) == before
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="plans are not looked at")
 def test_no_such_plan(image_dir: Path, tmp_path: Path) -> None:
     """A plan that there is not is refused."""
     with pytest.raises(ConfigError):
