@@ -28,7 +28,6 @@ __all__ = ["SuperBlock", "read_blob_table", "read_super_block", "table_at"]
 _V5_MAGIC = b"SFAR"
 _INCOMPATIBLE = 0x0000_FFFF
 _REFUSED = (
-    BlobFeatures.CHUNK_INFO_V2,
     BlobFeatures.ZRAN,
     BlobFeatures.BATCH,
     BlobFeatures.ENCRYPTED,
@@ -37,6 +36,7 @@ _REFUSED = (
     BlobFeatures.EXTERNAL,
     BlobFeatures.IS_CHUNKDICT_GENERATED,
     BlobFeatures.IS_SEPARATED_WITH_PREFETCH_FILES,
+    BlobFeatures.CHUNK_INFO_V2,  # last, since it comes with most of the others
 )
 
 

@@ -1,4 +1,4 @@
-"""Decide once, execute twice: what the live store did, and what replay says it would do."""
+"""Decide once, execute twice: several readers at once, live and replayed. (One reader: see replay/test_live.py.)"""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ import pyarrow as pa
 import pytest
 
 from storage.backend import Link
-from storage.events import Recorder, audit
+from storage.events import Recorder
 from storage.factory import open_store
 from storage.image import open_image
 from storage.image.build import build
 from workbench import policy
 from workbench.replay import Result, Settings, Workload, calibrate, replay
 from workbench.trace import RecordingReader
-
-FILES = [f"/lib/module_{number:02}.py" for number in range(40)] + ["/big.txt", "/lib/deep/noise.bin", "/copy.txt"]
 
 
 def run_live(
@@ -31,8 +29,8 @@ def run_live(
     settings: Settings,
     threads: int,
     seed: int,
-    link: Link | None = None,
-    files: Sequence[str] = FILES,
+    link: Link,
+    files: Sequence[str],
 ) -> tuple[pa.Table, pa.Table]:
     """Threads that each read files in an order of their own; the events and the reads."""
     recorder = Recorder()
@@ -61,47 +59,6 @@ def run_live(
 def _read(reader: RecordingReader, files: Sequence[str], seed: int) -> None:
     for path in random.Random(seed).choices(files, k=60):
         reader.read(path)
-
-
-def happened(events: pa.Table) -> dict[str, list[tuple[object, ...]]]:
-    """What must be the same: which ranges for which reasons, in order; hits; evictions."""
-    frame = events.to_pandas()
-    wanted = {
-        "fetch": ["chunk", "cause", "offset", "length", "user_bytes"],
-        "request": ["offset", "length"],
-        "evict": ["chunk", "length"],
-        "read": ["read_id", "user_bytes"],
-    }
-    frame = frame[frame["cause"] != "meta"]
-    frame = frame.drop(frame.index[(frame["kind"] == "request") & (frame["read_id"] < 0)])
-    hits = frame[frame["kind"] == "hit"].groupby("read_id")["user_bytes"].sum()
-    return {"hit": list(hits.items())} | {
-        kind: list(frame[frame["kind"] == kind][columns].itertuples(index=False, name=None))
-        for kind, columns in wanted.items()
-    }
-
-
-@pytest.mark.parametrize("plan", ["exact", "reference"])
-@pytest.mark.parametrize("amplify", [0, 128 << 10, 1 << 20])
-@pytest.mark.parametrize(
-    ("eviction", "share"), [("none", 1.0), ("fifo", 0.5), ("lru", 0.3), ("sieve", 0.5), ("lru", 0.1)]
-)
-def test_serial(image_dir: Path, tmp_path: Path, plan: str, amplify: int, eviction: str, share: float) -> None:
-    """One reader: replay, from the workload alone, does what was done live, range for range, in order."""
-    image = open_image(image_dir)
-    capacity = None if eviction == "none" else int(image.chunks.uncompressed_size.sum() * share)
-    settings = Settings(plan=plan, amplify_io=amplify, eviction=eviction, capacity=capacity, link=Link(1_000_000))
-    events, reads = run_live(image_dir, tmp_path / "cache", settings, 1, seed=3)
-    result = replay(Workload.from_reads(reads, image), image, settings, record=True)
-    assert happened(result.events()) == happened(events)
-    assert audit(result.events()) == _without_meta(events)
-
-
-def _without_meta(events: pa.Table) -> object:
-    frame = events.to_pandas()
-    first = frame[frame["cause"] == "meta"]["fetch_id"]
-    kept = ~frame["fetch_id"].isin(first) | (frame["fetch_id"] < 0)
-    return audit(events.filter(pa.array(kept)))
 
 
 @pytest.fixture(scope="module")
