@@ -21,9 +21,10 @@ from storage.events._schema import EVENTS, ROW, Kind, batch_of
 __all__ = ["Recorder", "read_events"]
 
 _PACK = struct.Struct("<10q3i4b").pack_into
-_PACK_TWO = struct.Struct("<10q3ii10q3ii").pack_into  # the last: kind, and three zero bytes
+# A hit and the read that it served; what is 0 in them is padding, which packs as zeros.
+_PACK_HIT_AND_READ = struct.Struct("<3q8x3q16xq3ib3x 3q8x3q8x2qi4xi4x").pack_into
 _now = time.monotonic_ns
-_READ, _HIT = int(Kind.READ), int(Kind.HIT)
+_HIT = int(Kind.HIT)
 _RING_ROWS = 4096
 
 
@@ -118,10 +119,10 @@ class Recorder:
         spent = _now() - t_ns
         seq = self._seq
         if whole:
-            _PACK_TWO(
+            _PACK_HIT_AND_READ(
                 ring.buffer, ring.used * 96,
-                next(seq), t_ns, spent, 0, read_id, -1, chunk, 0, 0, size, blob, chunks, ring.worker, _HIT,
-                next(seq), t_ns, spent, 0, read_id, -1, -1, 0, size, size, -1, 0, ring.worker, _READ,
+                next(seq), t_ns, spent, read_id, -1, chunk, size, blob, chunks, ring.worker, _HIT,
+                next(seq), t_ns, spent, read_id, -1, -1, size, size, -1, ring.worker,
             )  # fmt: skip
             ring.used += 2
         else:
