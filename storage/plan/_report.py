@@ -80,7 +80,8 @@ def _make_room(layout: Layout, state: State, policy: Policy, size: int, victims:
         return count
     while not _fits(state, size):
         victim = policy.victim(state.ints, state.floats, state.pins)
-        if victim < 0:
+        # Whatever a policy says, bytes that are being read or written stay.
+        if victim < 0 or state.pins[victim] != 0 or state.status[victim] != READY:
             break
         policy.on_remove(state.ints, state.floats, victim)
         state.status[victim] = EVICTING
