@@ -11,7 +11,6 @@ from hypothesis import settings
 
 from storage.image.build import build
 
-
 # Machines are noisy: no example is timed. In CI the same examples are drawn each time.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
