@@ -15,7 +15,6 @@ from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
     BlobMeta,
-    blob_meta_file,
     blob_meta_span,
     load_blob_meta_file,
     locate,
@@ -118,7 +117,7 @@ def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recor
             raise CacheError(f"{error.message}: remove it", path=path) from error
     meta = read_blob_meta(_fetch(info, reader, recorder), info)
     partial = path.with_suffix(".meta.partial")
-    partial.write_bytes(blob_meta_file(meta))
+    partial.write_bytes(meta.content)
     partial.replace(path)
     return meta
 

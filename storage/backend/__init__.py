@@ -3,5 +3,6 @@
 from storage.backend._base import BlobBackend, BlobReader, Transfer
 from storage.backend._localfs import LocalFs
 from storage.backend._shaped import Link, ShapedBackend
+from storage.backend._wrapped import WrappedReader
 
-__all__ = ["BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer"]
+__all__ = ["BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer", "WrappedReader"]

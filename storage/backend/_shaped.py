@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
 from storage.backend._link import NOW, flow_begin, flow_done, jitter_of, new_link, next_end
+from storage.backend._wrapped import WrappedReader
 from storage.errors import ConfigError
 
 __all__ = ["Link", "ShapedBackend"]
@@ -59,7 +60,7 @@ class ShapedBackend:
 
     def get_reader(self, blob_id: str) -> BlobReader:
         """A reader of the blob behind the link."""
-        return _Reader(self, self.inner.get_reader(blob_id))
+        return WrappedReader(self.inner.get_reader(blob_id), self.transfer)
 
     def transfer(self, reader: BlobReader, buffer: memoryview, offset: int) -> Transfer:
         """Read a range, and take as long over it as the link would."""
@@ -93,19 +94,3 @@ def _sleep_until(deadline: int) -> None:
     left = deadline - time.monotonic_ns()
     if left > 0:
         time.sleep(left / 1e9)
-
-
-class _Reader:
-    def __init__(self, backend: ShapedBackend, inner: BlobReader) -> None:
-        self._backend = backend
-        self._inner = inner
-
-    @property
-    def blob_id(self) -> str:
-        return self._inner.blob_id
-
-    def blob_size(self) -> int:
-        return self._inner.blob_size()
-
-    def read_into(self, buffer: memoryview, offset: int) -> Transfer:
-        return self._backend.transfer(self._inner, buffer, offset)

@@ -170,8 +170,10 @@ class FileCache:
         if os.preadv(self._fds[blob], (buffer,), place) != length:
             self.files[blob].read([memoryview(buffer)], place)
         if recorder is not None:
-            whole = read_id is None
-            recorder.log_hit(start, next(self._reads) if read_id is None else read_id, blob, row, 1, length, whole)
+            if read_id is None:
+                recorder.log_hit(start, next(self._reads), blob, row, length)
+            else:
+                self.log.hit(start, read_id, blob, (row,), length)
         return length
 
     def new_read_id(self) -> int:

@@ -26,6 +26,7 @@ _PACK_HIT_AND_READ = struct.Struct("<3q8x3q16xq3ib3x 3q8x3q8x2qi4xi4x").pack_int
 _now = time.monotonic_ns
 _HIT = int(Kind.HIT)
 _RING_ROWS = 4096
+_ROW_BYTES = ROW.itemsize
 
 
 class _Ring:
@@ -36,7 +37,7 @@ class _Ring:
     def __init__(self, worker: int) -> None:
         self.worker = worker
         self.thread = threading.current_thread()
-        self.buffer = bytearray(_RING_ROWS * ROW.itemsize)
+        self.buffer = bytearray(_RING_ROWS * _ROW_BYTES)
         self.used = 0
         self.drained = 0
 
@@ -101,41 +102,26 @@ class Recorder:
         if t_ns is None:
             t_ns = _now()
         _PACK(
-            ring.buffer, ring.used * 96, next(self._seq), t_ns, dur_ns, ttfb_ns, read_id, fetch_id,
+            ring.buffer, ring.used * _ROW_BYTES, next(self._seq), t_ns, dur_ns, ttfb_ns, read_id, fetch_id,
             chunk, offset, length, user_bytes, blob, chunks, ring.worker, kind, cause, outcome, 0,
         )  # fmt: skip
         ring.used += 1
 
-    def log_hit(
-        self, t_ns: int, read_id: int, blob: int, chunk: int, chunks: int, size: int, whole: bool
-    ) -> None:
-        """Log a hit that lasted from `t_ns` until now, and with `whole` the read that it served: the hot path."""
+    def log_hit(self, t_ns: int, read_id: int, blob: int, chunk: int, size: int) -> None:
+        """Log a read from `t_ns` until now that one chunk in the cache served whole, and that hit: the hot path."""
         try:
             ring: _Ring = self._local.ring
         except AttributeError:
             ring = self._new_ring()
         if ring.used > _RING_ROWS - 2:
             self._flush_full(ring)
-        spent = _now() - t_ns
-        seq = self._seq
-        if whole:
-            _PACK_HIT_AND_READ(
-                ring.buffer, ring.used * 96,
-                next(seq), t_ns, spent, read_id, -1, chunk, size, blob, chunks, ring.worker, _HIT,
-                next(seq), t_ns, spent, read_id, -1, -1, size, size, -1, ring.worker,
-            )  # fmt: skip
-            ring.used += 2
-        else:
-            self.log(
-                kind=_HIT,
-                t_ns=t_ns,
-                dur_ns=spent,
-                read_id=read_id,
-                blob=blob,
-                chunk=chunk,
-                chunks=chunks,
-                user_bytes=size,
-            )
+        spent, seq = _now() - t_ns, self._seq
+        _PACK_HIT_AND_READ(
+            ring.buffer, ring.used * _ROW_BYTES,
+            next(seq), t_ns, spent, read_id, -1, chunk, size, blob, 1, ring.worker, _HIT,
+            next(seq), t_ns, spent, read_id, -1, -1, size, size, -1, ring.worker,
+        )  # fmt: skip
+        ring.used += 2
 
     def table(self) -> pa.Table:
         """Everything logged so far, sorted by `seq`."""

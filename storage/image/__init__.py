@@ -2,7 +2,7 @@
 
 from storage.image._image import Image, Stat
 from storage.image._locate import Located, locate
-from storage.image._meta import BlobMeta, blob_meta_file, blob_meta_span, load_blob_meta_file, read_blob_meta
+from storage.image._meta import BlobMeta, blob_meta_span, load_blob_meta_file, read_blob_meta
 from storage.image._open import Bootstrap, open_bootstrap, open_image
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import Blobs, Chunks, Entries, Extents, Inodes, Table
@@ -21,7 +21,6 @@ __all__ = [
     "Located",
     "Stat",
     "Table",
-    "blob_meta_file",
     "blob_meta_span",
     "load_blob_meta_file",
     "locate",

@@ -18,7 +18,7 @@ from storage.errors import FormatError
 from storage.image._ondisk import CHUNK_INFO_V1, META_HEADER, META_HEADER_SIZE, META_MAGIC
 from storage.image.blob_info import BlobInfo
 
-__all__ = ["BlobMeta", "blob_meta_file", "blob_meta_span", "load_blob_meta_file", "read_blob_meta"]
+__all__ = ["BlobMeta", "blob_meta_span", "load_blob_meta_file", "read_blob_meta"]
 
 I64 = npt.NDArray[np.int64]
 _BLOCK = 4096
@@ -31,7 +31,7 @@ class BlobMeta:
     Attributes
     ----------
     content
-        The file as nydusd keeps it in its cache folder.
+        The file as nydusd keeps it in its cache folder, ``<blob>.blob.meta``.
     """
 
     compressed_offset: I64
@@ -64,11 +64,6 @@ def read_blob_meta(raw: bytes | memoryview, info: BlobInfo) -> BlobMeta:
         except FormatError as error:
             raise FormatError(f"blob.meta: {error.message}", blob=info.blob_id, offset=info.meta_ci_offset) from error
     return load_blob_meta_file(bytes(plain) + bytes(header), info)
-
-
-def blob_meta_file(meta: BlobMeta) -> bytes:
-    """The file that nydusd keeps in its cache folder as ``<blob>.blob.meta``."""
-    return meta.content
 
 
 def load_blob_meta_file(content: bytes, info: BlobInfo) -> BlobMeta:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from storage.backend import BlobBackend, BlobReader, Transfer
+from storage.backend import BlobBackend, BlobReader, Transfer, WrappedReader
 from storage.errors import BackendError
 
 __all__ = ["WatchedBackend", "refuse"]
@@ -51,27 +51,11 @@ class WatchedBackend:
 
     def get_reader(self, blob_id: str) -> BlobReader:
         """A reader of the blob that is watched."""
-        return _Reader(self, self._inner.get_reader(blob_id))
+        return WrappedReader(self._inner.get_reader(blob_id), self._read)
 
-    def note(self, blob_id: str, offset: int, length: int) -> None:
-        """Write a read down, and fail it if so told."""
+    def _read(self, reader: BlobReader, buffer: memoryview, offset: int) -> Transfer:
+        asked = (reader.blob_id, offset, len(buffer))
         with self._lock:
-            self.requests.append((blob_id, offset, length))
-        self._before(blob_id, offset, length)
-
-
-class _Reader:
-    def __init__(self, backend: WatchedBackend, inner: BlobReader) -> None:
-        self._backend = backend
-        self._inner = inner
-
-    @property
-    def blob_id(self) -> str:
-        return self._inner.blob_id
-
-    def blob_size(self) -> int:
-        return self._inner.blob_size()
-
-    def read_into(self, buffer: memoryview, offset: int) -> Transfer:
-        self._backend.note(self.blob_id, offset, len(buffer))
-        return self._inner.read_into(buffer, offset)
+            self.requests.append(asked)
+        self._before(*asked)
+        return reader.read_into(buffer, offset)

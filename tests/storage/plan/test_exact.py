@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,30 +11,23 @@ from hypothesis import strategies as st
 
 from storage.plan import (
     ABSENT,
-    COMPLETE,
     EXACT,
-    FETCH,
     PREFETCH,
     READY,
-    SERVE,
     USER,
-    WAIT,
-    YIELD,
     Decider,
     Layout,
     Options,
     Read,
-    Reg,
     Segments,
     batch_end,
     keep_all,
     plan_options,
 )
 from storage.plan._state import PENDING
+from storage.testing.actions import Action, finish, step
 
-NAMES = {SERVE: "serve", WAIT: "wait", FETCH: "fetch", YIELD: "yield", COMPLETE: "complete"}
 OPTIONS = Options(EXACT, amplify=0, batch=1000, gap=10)
-Action = tuple[Any, ...]
 
 
 def decider(layout: Layout, options: Options = OPTIONS, ready: Iterable[int] = ()) -> Decider:
@@ -50,30 +42,9 @@ def begin(machine: Decider, rows: Sequence[int], kind: int = USER) -> Read:
     return machine.begin(Segments(rows, [0] * len(rows), [4096] * len(rows)), kind)
 
 
-def step(machine: Decider, read: Read) -> Action:
-    """The next action, and what it is about."""
-    action = machine.advance(read)
-    about: tuple[int, ...] = ()
-    if action == FETCH:
-        about = (read.chunks.start, read.chunks.stop - 1)
-    elif action == WAIT:
-        about = (read.reg[Reg.WAITING],)
-    elif action == SERVE:
-        about = tuple(read.segments.chunk[pos] for pos in read.span)
-    return (NAMES[action], *about)
-
-
 def run(machine: Decider, rows: Sequence[int], kind: int = USER) -> list[Action]:
     """All actions of a read that nobody disturbs."""
-    read, actions = begin(machine, rows, kind), []
-    while (action := step(machine, read)) != ("complete",):
-        actions.append(action)
-        if action[0] == "fetch":
-            machine.arrive(read)
-            machine.persisted(read)
-        else:
-            machine.served(read)
-    return actions
+    return finish(machine, begin(machine, rows, kind))
 
 
 NEIGHBOURS = [(0, 100), (100, 100), (200, 100), (300, 100)]

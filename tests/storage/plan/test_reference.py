@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import pytest
 
 from storage.plan import (
     ABSENT,
-    COMPLETE,
-    FETCH,
     READY,
     REFERENCE,
-    SERVE,
-    WAIT,
     Decider,
     Layout,
     Options,
     Read,
-    Reg,
     Segments,
     keep_all,
 )
+from storage.testing.actions import Action, finish, step
 
-NAMES = {SERVE: "serve", WAIT: "wait", FETCH: "fetch", COMPLETE: "complete"}
-Action = tuple[Any, ...]
 NEIGHBOURS = [(100 * row, 100) for row in range(8)]
 
 
@@ -43,29 +36,9 @@ def begin(machine: Decider, rows: Sequence[int], offset: int = 0, last: int = 40
     return machine.begin(Segments(rows, [offset] + [0] * (len(rows) - 1), lengths))
 
 
-def step(machine: Decider, read: Read) -> Action:
-    """The next action, and what it is about."""
-    action = machine.advance(read)
-    about: tuple[int, ...] = ()
-    if action == FETCH:
-        about = (read.chunks.start, read.chunks.stop - 1)
-    elif action == WAIT:
-        about = (read.reg[Reg.WAITING],)
-    elif action == SERVE:
-        about = tuple(read.segments.chunk[pos] for pos in read.span)
-    return (NAMES[action], *about)
-
-
 def run(machine: Decider, rows: Sequence[int], offset: int = 0, last: int = 4096) -> list[Action]:
     """All actions of a read that nobody disturbs."""
-    read, actions = begin(machine, rows, offset, last), []
-    while (action := step(machine, read)) != ("complete",):
-        actions.append(action)
-        if action[0] == "fetch":
-            machine.arrive(read)
-            machine.persisted(read)
-        else:
-            machine.served(read)
+    actions = finish(machine, begin(machine, rows, offset, last))
     assert set(machine.state.pins) == {0}
     return actions
 
