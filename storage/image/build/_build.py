@@ -86,7 +86,7 @@ def build(
         blobs.mkdir(parents=True, exist_ok=True)
         with _partial(blobs) as partial:
             chunks, info = write_blob(_shown(root, progress), partial.file, packer, hasher, chunk_size)
-            image = dump_bootstrap(root, end, chunks, info, packer, hasher, chunk_size)
+            image = dump_bootstrap(root, end, chunks, [info] if info else [], packer, hasher, chunk_size)
             blob = blobs / info.blob_id if info else None
             partial.keep(blob)
         with _partial(Path(out)) as partial:

@@ -8,8 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from storage._buffers import buffer
-from storage.codec import crc32c, decompress_into, digest
+from storage.codec import buffer, crc32c, decompress_into, digest
 from storage.errors import FormatError, IntegrityError, MissingBlobError
 from storage.image._image import Image
 
