@@ -78,7 +78,10 @@ def open_store(
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
     folder = Path(cache_dir)
-    opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, readers, folder, recorder))
+    if bootstrap.has_blob_meta:
+        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, readers, folder, recorder))
+    else:
+        opened = bootstrap.image()
     cache = FileCache(
         folder,
         opened.infos,
