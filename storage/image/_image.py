@@ -220,6 +220,7 @@ class Image:
             "bytes compressed": f"{int(self.chunks.compressed_size.sum()):,}",
             "blobs": f"{len(self.infos):,}",
             "chunk size": f"{self.chunk_size:,}",
+            "RAFS version": f"{self.version}",
         }
         cells = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
-        return f"<b>RAFS v{self.version} image</b> {self.bootstrap_digest[:12]}<table>{cells}</table>"
+        return f"<b>RAFS image</b> {self.bootstrap_digest[:12]}<table>{cells}</table>"
