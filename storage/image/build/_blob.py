@@ -30,16 +30,18 @@ _AHEAD = 16  # chunks that may be compressed ahead of the one to be written
 
 @dataclass
 class ChunkList:
-    """The blob's chunks, by index: equally long lists.
+    """The chunks of an image: equally long lists.
 
     Attributes
     ----------
-    file_offset
-        Where the last file that uses the chunk has it, as the chunk table says.
+    blob, index
+        Which blob a chunk is in, and its index there.
     duplicates
         Chunks that were there already.
     """
 
+    blob: list[int] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
     digest: list[bytes] = field(default_factory=list)
     crc32c: list[int] = field(default_factory=list)
     compressed_offset: list[int] = field(default_factory=list)
@@ -161,6 +163,8 @@ def _append(chunks: ChunkList, key: bytes, plain: bytes, unit: int) -> int:
     if index >= MAX_CHUNKS_PER_BLOB:
         raise FormatError(f"the tree has more than {MAX_CHUNKS_PER_BLOB} chunks: take larger ones")
     end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1] if index else 0
+    chunks.blob.append(0)
+    chunks.index.append(index)
     chunks.digest.append(key)
     chunks.crc32c.append(crc32c(plain))
     chunks.uncompressed_offset.append(-(-end // unit) * unit)
