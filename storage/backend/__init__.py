@@ -1,8 +1,9 @@
 """Where blobs come from: one file a backend, and wrappers that go around any of them."""
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._wrapped import WrappedReader
 
-__all__ = ["BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer", "WrappedReader"]
+__all__ = ["BlobBackend", "BlobReader", "Link", "LocalDisk", "LocalFs", "ShapedBackend", "Transfer", "WrappedReader"]
