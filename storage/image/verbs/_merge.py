@@ -20,6 +20,8 @@ from storage.image.build._blob import ChunkList
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import walk
+from storage.image.build._prefetch import arrange
+from storage.image.build._v5_bootstrap import dump_bootstrap as v5_dump
 from storage.image.verbs._chunk_lists import Gathered, chunk_list, in_order_of_use
 from storage.image.verbs._overlay import overlay
 
@@ -148,7 +150,9 @@ def _dumped(
     infos = tuple(replace(gathered.infos[blob], blob_index=at) for at, blob in enumerate(order))
     compressor, digester = _algorithms(last.block.flags)
     chunk_size = last.block.chunk_size
-    listed = [node for path in prefetch if (node := _find(root, path)) is not None]
+    listed = arrange(root, prefetch).listed
+    if not last.has_blob_meta:
+        return v5_dump(root, chunks, infos, compressor, digester, chunk_size, listed), infos
     end = place_nodes(root, chunk_size)
     return dump_bootstrap(root, end, chunks, infos, compressor, digester, chunk_size, listed), infos
 
@@ -164,11 +168,3 @@ def _algorithms(flags: int) -> tuple[Compressor, Digester]:
     if len(compressors) != 1 or len(digesters) != 1:
         raise UnsupportedError(f"the superblock's flags {flags:#x} name no one algorithm", field="flags")
     return compressors[0], digesters[0]
-
-
-def _find(root: Node, path: str) -> Node | None:
-    node: Node | None = root
-    for name in path.encode("utf-8", "surrogateescape").split(b"/"):
-        if name and node is not None:
-            node = next((child for child in node.children if child.name == name), None)
-    return node
