@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import FormatError, StorageError
-from storage.image._chunks import blob_rows, chunk_table, metas_of_records
+from storage.image._chunks import blob_rows, check_meta, chunk_table, metas_of_records
 from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
@@ -48,6 +48,8 @@ class Bootstrap:
         FormatError
             If they contradict the bootstrap.
         """
+        for info, meta in zip(self.infos, metas, strict=True):
+            check_meta(info, meta)
         chunks = chunk_table(self.infos, metas, self.records, self.blobs)
         longer = self.extents.length > chunks.uncompressed_size[self.extents.chunk]
         if longer.any():
