@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
 from storage.codec import buffer
-from storage.device import BlobInfo, Decoder
+from storage.device import BlobInfo
 from storage.errors import StorageError
 from storage.events import Cause, Kind
+from storage.image.decode import Decoder
 from storage.image.tables import Chunks
 from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
@@ -81,7 +82,9 @@ class Fetcher:
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
         for row in rows:
-            wanted = cursor is not None and pos < end and read.segments.chunk[pos] == row
+            listed = cursor is not None and pos < end and read.segments.chunk[pos] == row
+            wanted = listed and read.segments.offset[pos] >= 0
+            pos += listed
             if not wanted and row not in admitted:
                 continue
             before = time.monotonic_ns()
@@ -95,9 +98,8 @@ class Fetcher:
                     cache.decider.store_failed(row)
                 continue
             if wanted and cursor is not None:
-                offset = read.segments.offset[pos]
-                cursor.put(plain[offset : offset + read.segments.length[pos]])
-                pos += 1
+                offset = read.segments.offset[pos - 1]
+                cursor.put(plain[offset : offset + read.segments.length[pos - 1]])
             decoded = time.monotonic_ns()
             if row in admitted:
                 file.write(plain, self._offset[row])
@@ -137,14 +139,17 @@ class Fetcher:
         log = self._cache.log.fetched
         for row in read.chunks:
             start, size = self._start[row], self._end[row] - self._start[row]
+            listed = pos < end and read.segments.chunk[pos] == row
+            if read.reg[Reg.LISTED] and not listed:
+                continue  # part of a gap
             if self._unit[row] != unit:
                 unit, paying = self._unit[row], payer(self._layout, read.segments, read.reg, there, row)
                 if start > expected:
                     log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
                 expected = start + size
-            wanted = pos < end and read.segments.chunk[pos] == row
+            wanted = listed and read.segments.offset[pos] >= 0
             given = read.segments.length[pos] if wanted and read_id >= 0 else 0
-            pos += wanted
+            pos += listed
             cause = _cause(read, wanted, there[row])
             dropped = row not in admitted and not there[row]
             length = size if row == paying else 0

@@ -1,6 +1,5 @@
 """Blobs as a device: upstream's names for chunks, IO vectors, ranges and the device itself."""
 
-from storage.device._decode import Decoder, Fetched
 from storage.device._device import BlobCache, BlobDevice, Buffer
 from storage.device._io import BlobChunkInfo, BlobIoDesc, BlobIoRange, BlobIoVec, BlobPrefetchRequest
 from storage.image.blob_info import BlobFeatures, BlobInfo
@@ -16,6 +15,4 @@ __all__ = [
     "BlobIoVec",
     "BlobPrefetchRequest",
     "Buffer",
-    "Decoder",
-    "Fetched",
 ]

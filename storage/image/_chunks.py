@@ -172,7 +172,7 @@ def _overlaps(start: I64, end: I64) -> np.ndarray:
 
 def _check_join(chunks: Chunks, records: np.ndarray, rows: I64) -> None:
     # Where a chunk of a batch or of an inflate context lies, only blob.meta knows.
-    alone = chunks.kind[rows] == PLAIN
+    alone = (chunks.kind[rows] == PLAIN) & (records["compressed_size"] > 0)
     for name in _SPANS:
         wrong = getattr(chunks, name)[rows] != records[name].astype(np.int64)
         if name.startswith("compressed"):
