@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from storage.image.build._blob import write_blob
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node, directory_tree, walk
+from storage.image.build._tar_tree import TarTree
 
 __all__ = ["BuildResult", "build"]
 
@@ -45,7 +46,7 @@ class BuildResult:
 
 
 def build(
-    source: str | Path | Node,
+    source: str | Path | Node | TarTree,
     out: str | Path,
     *,
     compressor: str = "zstd",
@@ -58,7 +59,7 @@ def build(
     Parameters
     ----------
     source
-        A directory, or a tree from `directory_tree` or `image_tree`.
+        A directory, a tree from `directory_tree` or `image_tree`, or a tar that is being read.
     compressor
         ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
     digester
@@ -78,14 +79,13 @@ def build(
     if chunk_size & (chunk_size - 1) or not BLOCK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
         raise ConfigError(f"a chunk size of {chunk_size} is none: powers of two from 4 KiB to 16 MiB are")
     packer, hasher = Compressor.from_name(compressor), Digester.from_name(digester)
-    root = source if isinstance(source, Node) else directory_tree(source)
-    _check_names(root)
-    end = place_nodes(root, chunk_size)
+    root, files = _files(source, progress)
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
         with _partial(blobs) as partial:
-            chunks, info = write_blob(_shown(root, progress), partial.file, packer, hasher, chunk_size)
+            chunks, info = write_blob(files, partial.file, packer, hasher, chunk_size)
+            end = place_nodes(root, chunk_size)
             image = dump_bootstrap(root, end, chunks, info, packer, hasher, chunk_size)
             blob = blobs / info.blob_id if info else None
             partial.keep(blob)
@@ -105,16 +105,24 @@ def build(
     )
 
 
+def _files(source: str | Path | Node | TarTree, progress: bool) -> tuple[Node, Iterator[Node]]:
+    """The root, and the files with content in the order of the blob; a tar's root is whole when they are read."""
+    if isinstance(source, TarTree):
+        return source.root, _shown((node for node, _ in source.files()), None, progress)
+    root = source if isinstance(source, Node) else directory_tree(source)
+    _check_names(root)
+    files = [node for node in walk(root) if node.is_reg and node.size > 0]
+    return root, _shown(files, sum(node.size for node in files), progress)
+
+
 def _check_names(root: Node) -> None:
     for node in walk(root):
         if not 0 < len(node.name) <= 255 or b"/" in node.name or b"\0" in node.name or node.name in (b".", b".."):
             raise FormatError("a name cannot be kept", path=node.path)
 
 
-def _shown(root: Node, progress: bool) -> Iterator[Node]:
-    """The files with content, in the reference's order, with a bar of bytes."""
-    files = [node for node in walk(root) if node.is_reg and node.size > 0]
-    total = sum(node.size for node in files)
+def _shown(files: Iterable[Node], total: int | None, progress: bool) -> Iterator[Node]:
+    """The files, with a bar of bytes."""
     hidden = None if progress else True  # None: on a terminal only
     with tqdm(total=total, unit="B", unit_scale=True, desc="build", delay=2, leave=False, disable=hidden) as bar:
         for node in files:
