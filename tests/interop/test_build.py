@@ -47,15 +47,19 @@ def tar(refs: Path) -> Path:
     return found[-1]
 
 
-def test_same_bytes_from_a_tar(tar: Path, refs: Path, tmp_path: Path) -> None:
+FROM_TARS = [("v6-tar-rafs", 6, "zstd"), ("v5-targz-rafs", 5, "lz4_block")]
+
+
+@pytest.mark.parametrize(("name", "version", "compressor"), FROM_TARS)
+def test_same_bytes_from_a_tar(name: str, version: int, compressor: str, tar: Path, refs: Path, tmp_path: Path) -> None:
     """A tar gives the reference's data blob and bootstrap."""
-    if not (refs / "v6-tar-rafs").is_dir():
-        pytest.skip(f"no v6-tar-rafs in {refs}")
+    if not (refs / name).is_dir():
+        pytest.skip(f"no {name} in {refs}")
     with open_tar(tar) as stream:
-        built = build(TarTree(stream), tmp_path)
+        built = build(TarTree(stream), tmp_path, version=version, compressor=compressor)
     assert built.blob is not None
-    assert built.blob.read_bytes() == (refs / "v6-tar-rafs" / "blobs" / built.blob.name).read_bytes()
-    assert built.bootstrap.read_bytes() == (refs / "v6-tar-rafs" / "bootstrap").read_bytes()
+    assert built.blob.read_bytes() == (refs / name / "blobs" / built.blob.name).read_bytes()
+    assert built.bootstrap.read_bytes() == (refs / name / "bootstrap").read_bytes()
 
 
 def digest(file: Path) -> str:

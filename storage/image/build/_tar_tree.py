@@ -16,6 +16,8 @@ __all__ = ["TarTree"]
 _MAX_NODES = 1 << 22
 # eStargz's own files, which are no part of the tree.
 _STARGZ = {(b"stargz.index.json",), (b".prefetch.landmark",), (b".no.prefetch.landmark",)}
+_SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO)
+_NO_DEVICE = 0xFFFF_FFFF  # what the reference leaves in v5 inodes that come from a tar
 
 
 class TarTree:
@@ -100,7 +102,7 @@ class TarTree:
             uid=entry.uid,
             gid=entry.gid,
             mtime_ns=entry.mtime * 10**9,
-            rdev=entry.rdev,
+            rdev=entry.rdev if stat.S_IFMT(entry.mode) in _SPECIAL else _NO_DEVICE,
             size=len(entry.target) or entry.size,
             target=entry.target,
             xattrs=entry.xattrs,
@@ -113,11 +115,12 @@ class TarTree:
         first = self._named.get(target)
         if first is None or first.is_dir or not entry.parts:
             raise FormatError("a hard link in the tar leads to no file before it", path=entry.path, offset=entry.offset)
+        first.hardlink = first.is_reg
         return replace(first, name=entry.parts[-1], path=entry.path)
 
 
 def _folder(name: bytes, path: str) -> Node:
-    return Node(name=name, path=path, mode=stat.S_IFDIR | 0o755)
+    return Node(name=name, path=path, mode=stat.S_IFDIR | 0o755, rdev=_NO_DEVICE)
 
 
 def _content(stream: TarStream, entry: TarEntry) -> AbstractContextManager[Content]:
