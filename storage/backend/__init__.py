@@ -1,8 +1,46 @@
 """Where blobs come from: one file a backend, and wrappers that go around any of them."""
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._faulty import (
+    Delay,
+    Fault,
+    FaultyBackend,
+    Refuse,
+    Reset,
+    Stall,
+    Truncate,
+    WrongBytes,
+    scripted,
+    seeded,
+)
+from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
+from storage.backend._plugins import open_plugin, plugin_names
+from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._wrapped import WrappedReader
 
-__all__ = ["BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer", "WrappedReader"]
+__all__ = [
+    "BlobBackend",
+    "BlobReader",
+    "Delay",
+    "Fault",
+    "FaultyBackend",
+    "Link",
+    "LocalDisk",
+    "LocalFs",
+    "RecordedRequest",
+    "RecordingBackend",
+    "Refuse",
+    "Reset",
+    "ShapedBackend",
+    "Stall",
+    "Transfer",
+    "Truncate",
+    "WrappedReader",
+    "WrongBytes",
+    "open_plugin",
+    "plugin_names",
+    "scripted",
+    "seeded",
+]

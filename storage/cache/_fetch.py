@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
-from storage.cache._buffers import buffer
-from storage.codec import Digester, crc32c, decompress_into, digest
+from storage.codec import Digester, buffer, crc32c, decompress_into, digest
 from storage.device import BlobInfo
 from storage.errors import FormatError, IntegrityError, StorageError
 from storage.events import Cause, Kind

@@ -19,7 +19,14 @@ import numpy as np
 
 from storage.codec import Compressor, Digester, compress, crc32c, digest
 from storage.errors import FormatError
-from storage.image._ondisk import BLOCK_SIZE, CHUNK_INFO_V1, MAX_CHUNKS_PER_BLOB, META_HEADER, META_MAGIC
+from storage.image._ondisk import (
+    BLOCK_SIZE,
+    CHUNK_HAS_CRC32,
+    CHUNK_INFO_V1,
+    MAX_CHUNKS_PER_BLOB,
+    META_HEADER,
+    META_MAGIC,
+)
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._node import Content, Node
 
@@ -30,23 +37,27 @@ _AHEAD = 16  # chunks that may be compressed ahead of the one to be written
 
 @dataclass
 class ChunkList:
-    """The blob's chunks, by index: equally long lists.
+    """The chunks of an image: equally long lists.
 
     Attributes
     ----------
-    file_offset
-        Where the last file that uses the chunk has it, as the chunk table says.
+    blob, index
+        Which blob a chunk is in, and its index there.
+    flags
+        As the chunk table has them: whether it is compressed, has a CRC32C, and so on.
     duplicates
         Chunks that were there already.
     """
 
+    blob: list[int] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
     digest: list[bytes] = field(default_factory=list)
     crc32c: list[int] = field(default_factory=list)
     compressed_offset: list[int] = field(default_factory=list)
     compressed_size: list[int] = field(default_factory=list)
     uncompressed_offset: list[int] = field(default_factory=list)
     uncompressed_size: list[int] = field(default_factory=list)
-    compressed: list[bool] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
     duplicates: int = 0
 
     def __len__(self) -> int:
@@ -161,6 +172,8 @@ def _append(chunks: ChunkList, key: bytes, plain: bytes, unit: int) -> int:
     if index >= MAX_CHUNKS_PER_BLOB:
         raise FormatError(f"the tree has more than {MAX_CHUNKS_PER_BLOB} chunks: take larger ones")
     end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1] if index else 0
+    chunks.blob.append(0)
+    chunks.index.append(index)
     chunks.digest.append(key)
     chunks.crc32c.append(crc32c(plain))
     chunks.uncompressed_offset.append(-(-end // unit) * unit)
@@ -200,7 +213,7 @@ def _write_chunk(plain: bytes, packed: Future[bytes], chunks: ChunkList, out: Si
     offset = chunks.compressed_offset[-1] + chunks.compressed_size[-1] if index else 0
     chunks.compressed_offset.append(offset)
     chunks.compressed_size.append(len(stored))
-    chunks.compressed.append(compressed)
+    chunks.flags.append(CHUNK_HAS_CRC32 | compressed)
     out.write(stored)
 
 

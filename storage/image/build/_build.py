@@ -149,7 +149,7 @@ def _write_v6(
 ) -> tuple[ChunkList, str | None, bytes]:
     end = place_nodes(root, chunk_size)
     chunks, info = write_blob(files, out, compressor, digester, chunk_size)
-    image = dump_bootstrap(root, end, chunks, info, compressor, digester, chunk_size)
+    image = dump_bootstrap(root, end, chunks, [info] if info else [], compressor, digester, chunk_size)
     return chunks, info.blob_id if info else None, image
 
 
