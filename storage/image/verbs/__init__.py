@@ -6,12 +6,14 @@ from storage.image.verbs._merge import Merged, merge
 from storage.image.verbs._overlay import overlay
 from storage.image.verbs._report import Problem, Report
 from storage.image.verbs._statistics import Statistics, statistics
+from storage.image.verbs._unpack import Unpacked, unpack
 
 __all__ = [
     "Merged",
     "Problem",
     "Report",
     "Statistics",
+    "Unpacked",
     "check",
     "inspect_blobs",
     "inspect_chunk",
@@ -20,4 +22,5 @@ __all__ = [
     "merge",
     "overlay",
     "statistics",
+    "unpack",
 ]
