@@ -46,7 +46,7 @@ _MODULES = {
     "cache": "_cache",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("merge",), "_make"),
-    **dict.fromkeys(("unpack",), "_unpack"),
+    **dict.fromkeys(("export", "unpack"), "_unpack"),
 }
 
 

@@ -1,8 +1,9 @@
-"""Verbs that turn an image into something else: unpack."""
+"""Verbs that turn an image into something else: export, unpack."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import tempfile
@@ -14,9 +15,9 @@ import click
 
 from storage.errors import ConfigError
 from storage.image import locate, open_image
-from storage.image.verbs import unpack
+from storage.image.verbs import export_block, export_devices, unpack
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument
+from workbench.cli._options import blobs_option, image_argument, json_option
 
 __all__: list[str] = []
 
@@ -39,6 +40,43 @@ def unpack_command(image: Path, out: Path | None, blobs: Path | None) -> None:
         done = unpack(opened, located.blobs, file, progress=True)
     left = f", {done.sockets:,} sockets left out" if done.sockets else ""
     print(f"{out or 'tar'}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB{left}", file=sys.stderr)
+
+
+@group.command(
+    "export",
+    **example(
+        "workbench export image -o image.erofs && mount -t erofs -o loop image.erofs /mnt",
+        "workbench export image -o image.erofs --verity --json",
+        "workbench export image -o devices --devices",
+    ),
+)
+@image_argument
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The file, or folder, to write.")
+@click.option("--verity", is_flag=True, help="Put a hash tree for dm-verity behind it.")
+@click.option("--devices", is_flag=True, help="A folder of the bootstrap and a file a blob, instead of one image.")
+@json_option
+@blobs_option
+def export_command(
+    image: Path, out: Path, verity: bool, devices: bool, as_json: bool, blobs: Path | None
+) -> None:
+    """Write a v6 image uncompressed, for the kernel's EROFS driver to mount."""
+    if devices and verity:
+        raise click.UsageError("a hash tree goes behind one image: --verity and --devices exclude each other")
+    if devices:
+        bootstrap, *files = export_devices(image, out, blobs, progress=True)
+        if as_json:
+            print(json.dumps({"bootstrap": str(bootstrap), "devices": [str(file) for file in files]}))
+            return
+        print(f"{bootstrap}: mount -t erofs -o {','.join(f'device={file}' for file in files) or 'ro'}")
+        return
+    made = export_block(image, out, blobs, verity=verity, progress=True)
+    if as_json:
+        print(json.dumps({"image": str(made.path), "size": made.size, **(vars(made.verity) if made.verity else {})}))
+        return
+    print(f"{made.path}: {made.size:,} bytes")
+    if made.verity:
+        options = " ".join(made.verity.arguments())
+        print(f"veritysetup open {options} {made.path} NAME {made.path} {made.verity.root}")
 
 
 @contextlib.contextmanager
