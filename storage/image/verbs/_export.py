@@ -18,12 +18,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from storage.errors import ConfigError, FormatError, UnsupportedError
+from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
 from storage.image._locate import locate
 from storage.image._ondisk import DEVICE_SLOT, SUPER_BLOCK, SUPER_OFFSET
 from storage.image._open import open_image
 from storage.image._super import table_at
-from storage.image.verbs._chunk_reader import ChunkReader
 from storage.image.verbs._deep import runs
 from storage.image.verbs._verity import Verity, append_hash_tree
 
@@ -191,9 +191,9 @@ def _write_chunks(image: Image, blobs: Path, places: Iterable[tuple[int, int]], 
 
 
 def _write_run(image: Image, reader: ChunkReader, rows: range, descriptor: int, base: int) -> int:
-    written = 0
+    written, fetched = 0, reader.open(rows)
     for row in rows:
-        plain = reader.read(row)
+        plain = fetched.chunk(row)
         os.pwrite(descriptor, plain, base + int(image.chunks.uncompressed_offset[row]))
         written += len(plain)
     return written

@@ -17,8 +17,8 @@ from typing import IO
 from tqdm.auto import tqdm
 
 from storage.errors import FormatError
+from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
-from storage.image.verbs._chunk_reader import ChunkReader
 from storage.image.verbs._members import Member, members
 
 __all__ = ["Unpacked", "read_content", "unpack"]
