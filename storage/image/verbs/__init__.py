@@ -1,6 +1,7 @@
 """What can be done with an image as a whole."""
 
 from storage.image.verbs._check import check
+from storage.image.verbs._convert import Converted, convert
 from storage.image.verbs._export import Exported, block_map, export_block, export_devices
 from storage.image.verbs._inspect import inspect_blobs, inspect_chunk, inspect_file, inspect_prefetch
 from storage.image.verbs._merge import Merged, merge
@@ -11,6 +12,7 @@ from storage.image.verbs._unpack import Unpacked, unpack
 from storage.image.verbs._verity import Verity
 
 __all__ = [
+    "Converted",
     "Exported",
     "Merged",
     "Problem",
@@ -20,6 +22,7 @@ __all__ = [
     "Verity",
     "block_map",
     "check",
+    "convert",
     "export_block",
     "export_devices",
     "inspect_blobs",
