@@ -45,7 +45,8 @@ _MODULES = {
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     "cache": "_cache",
     **dict.fromkeys(("check", "inspect"), "_check"),
-    **dict.fromkeys(("merge",), "_make"),
+    **dict.fromkeys(("convert", "merge"), "_make"),
+    **dict.fromkeys(("export", "unpack"), "_unpack"),
 }
 
 
