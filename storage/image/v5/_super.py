@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -188,7 +188,7 @@ def _blob_info(
     index: int, name: bytes, readahead: tuple[int, int], entry: np.void | None, block: SuperBlock
 ) -> BlobInfo:
     features = BlobFeatures.V5_NO_EXT_BLOB_TABLE if entry is None else _features(index, int(entry["features"]))
-    counts = {field: 0 if entry is None else int(entry[field]) for field in _LIMITS}
+    counts: dict[str, Any] = {field: 0 if entry is None else int(entry[field]) for field in _LIMITS}
     for field, limit in _LIMITS.items():
         if counts[field] > limit:
             raise FormatError(f"a blob's entry has {field} {counts[field]}", blob=index, field=field)
