@@ -11,7 +11,7 @@ Source: nydus ``rafs/src/fs.rs`` (`read`), ``rafs/src/metadata/md_v5.rs`` (`ampl
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +87,14 @@ class Amplifier:
             left, pieces = self._take(found, last, following, 0, taken, left)
             tries -= pieces
         return found
+
+    def widened(
+        self, row: int, offset: int, length: int, segments: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Segments of a read (chunks, offsets, lengths) with those that are read along: at offset -1, of no length."""
+        chunks, offsets, lengths = (list(column) for column in segments)
+        along = self.along(row, offset, length, chunks[-1]) if chunks else []
+        return chunks + along, offsets + [-1] * len(along), lengths + [0] * len(along)
 
     def _take(self, found: list[int], last: int, row: int, offset: int, length: int, left: int) -> tuple[int, int]:
         """Append a part of a file where it joins; returns what is left of the window, and in how many blobs it is."""
