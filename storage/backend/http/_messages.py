@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import IO, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,6 +26,7 @@ def without_credentials(headers: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
 
 
+@lru_cache(256)
 def origin_of(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL.
 
