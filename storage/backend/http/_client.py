@@ -101,6 +101,7 @@ class HttpClient:
         """
         source = request_source()
         limit = self.options.prefetch_retry_limit if source else self.options.retry_limit
+        limit = limit if request.retries is None else request.retries
         attempt = 0
         while True:
             self._doctor.active = time.monotonic()

@@ -67,6 +67,8 @@ class Request:
         Never through a proxy or a mirror, and without the backend's credentials: it has what it needs.
     stream
         The timeout is for each piece of the body, not for all of it.
+    retries
+        How often to try again, if not as the options say.
     expected
         Statuses that are an answer, not a failure.
     where
@@ -81,6 +83,7 @@ class Request:
     refused: Callable[[Response | None], str | None] = lambda response: None
     direct: bool = False
     stream: bool = False
+    retries: int | None = None
     expected: tuple[int, ...] = (200, 201, 202, 204, 206)
     where: dict[str, object] = field(default_factory=dict)
 
