@@ -1,7 +1,22 @@
 """Where blobs come from: one file a backend, and wrappers that go around any of them."""
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._faulty import (
+    Delay,
+    Fault,
+    FaultyBackend,
+    Refuse,
+    Reset,
+    Stall,
+    Truncate,
+    WrongBytes,
+    scripted,
+    seeded,
+)
+from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
+from storage.backend._plugins import open_plugin, plugin_names
+from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._wrapped import WrappedReader
@@ -9,12 +24,27 @@ from storage.backend._wrapped import WrappedReader
 __all__ = [
     "BlobBackend",
     "BlobReader",
+    "Delay",
+    "Fault",
+    "FaultyBackend",
     "Link",
+    "LocalDisk",
     "LocalFs",
+    "RecordedRequest",
+    "RecordingBackend",
+    "Refuse",
     "RequestSource",
+    "Reset",
     "ShapedBackend",
+    "Stall",
     "Transfer",
+    "Truncate",
     "WrappedReader",
+    "WrongBytes",
+    "open_plugin",
+    "plugin_names",
     "prefetching",
     "request_source",
+    "scripted",
+    "seeded",
 ]

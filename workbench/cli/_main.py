@@ -45,6 +45,8 @@ _MODULES = {
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
+    **dict.fromkeys(("check", "inspect"), "_check"),
+    **dict.fromkeys(("merge",), "_make"),
 }
 
 
