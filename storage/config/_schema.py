@@ -153,7 +153,7 @@ class BackendConfig(Section):
     oss: OssConfig | None = None
     s3: S3Config | None = None
     registry: RegistryConfig | None = None
-    http_proxy: HttpProxyConfig | None = setting(None, key="http-proxy")
+    http_proxy: HttpProxyConfig | None = setting(None, key="http-proxy")  # noqa: RUF009
     other: Mapping[str, Any] | None = setting(None, secret=True)
 
 
