@@ -21,6 +21,7 @@ from storage.image import (
     open_bootstrap,
     read_blob_meta,
 )
+from storage.image.v5 import Amplifier
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["open_store"]
@@ -68,7 +69,7 @@ def open_store(
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
-    options = plan_options(plan, amplify_io)
+    plan_options(plan, amplify_io)  # refused before anything is opened
     if capacity is not None and capacity < 0:
         raise ConfigError("a cache cannot hold less than nothing", field="capacity")
     located = locate(image, blobs)
@@ -78,7 +79,11 @@ def open_store(
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
     folder = Path(cache_dir)
-    opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, readers, folder, recorder))
+    if bootstrap.has_blob_meta:
+        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, readers, folder, recorder))
+    else:
+        opened = bootstrap.image()
+    options = plan_options(plan, amplify_io, opened.version)
     cache = FileCache(
         folder,
         opened.infos,
@@ -93,7 +98,7 @@ def open_store(
         prefetch_workers=prefetch_workers,
         journal=journal,
     )
-    return Rafs(opened, cache)
+    return Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
 
 
 def _blob_metas(

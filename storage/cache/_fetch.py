@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
-from storage.cache._buffers import buffer
-from storage.codec import Digester, crc32c, decompress_into, digest
+from storage.codec import Digester, buffer, crc32c, decompress_into, digest
 from storage.device import BlobInfo
 from storage.errors import FormatError, IntegrityError, StorageError
 from storage.events import Cause, Kind
@@ -82,7 +81,9 @@ class Fetcher:
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
         for row in rows:
-            wanted = cursor is not None and pos < end and read.segments.chunk[pos] == row
+            listed = cursor is not None and pos < end and read.segments.chunk[pos] == row
+            wanted = listed and read.segments.offset[pos] >= 0
+            pos += listed
             if not wanted and row not in admitted:
                 continue
             before = time.monotonic_ns()
@@ -96,9 +97,8 @@ class Fetcher:
                     cache.decider.store_failed(row)
                 continue
             if wanted and cursor is not None:
-                offset = read.segments.offset[pos]
-                cursor.put(plain[offset : offset + read.segments.length[pos]])
-                pos += 1
+                offset = read.segments.offset[pos - 1]
+                cursor.put(plain[offset : offset + read.segments.length[pos - 1]])
             decoded = time.monotonic_ns()
             if row in admitted:
                 file.write(plain, self._offset[row])
@@ -169,11 +169,14 @@ class Fetcher:
         log = self._cache.log.fetched
         for row in read.chunks:
             start, length = self._start[row], self._end[row] - self._start[row]
+            listed = pos < end and read.segments.chunk[pos] == row
+            if read.reg[Reg.LISTED] and not listed:
+                continue  # part of a gap
             if start > expected:
                 log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
-            wanted = pos < end and read.segments.chunk[pos] == row
+            wanted = listed and read.segments.offset[pos] >= 0
             given = read.segments.length[pos] if wanted and read_id >= 0 else 0
-            pos += wanted
+            pos += listed
             cause = _cause(read, wanted, row in refetched)
             dropped = row not in admitted and row not in refetched
             log(begun, read_id, fetch_id, blob, row, (start, length), cause, given, dropped)

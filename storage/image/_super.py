@@ -25,7 +25,6 @@ from storage.image.blob_info import BlobFeatures, BlobInfo
 
 __all__ = ["SuperBlock", "read_blob_table", "read_super_block", "table_at"]
 
-_V5_MAGIC = b"SFAR"
 _INCOMPATIBLE = 0x0000_FFFF
 _REFUSED = (
     BlobFeatures.ZRAN,
@@ -92,8 +91,6 @@ def read_super_block(data: np.ndarray) -> SuperBlock:
     UnsupportedError
         If it is of another kind that is known by name.
     """
-    if data[:4].tobytes() == _V5_MAGIC:
-        raise UnsupportedError("is a RAFS v5 bootstrap, which cannot be read yet", offset=0)
     if len(data) < BLOCK_SIZE:
         raise FormatError(f"{len(data)} bytes are too few for a RAFS bootstrap", offset=len(data))
     block = np.frombuffer(data, SUPER_BLOCK, 1, SUPER_OFFSET)[0]

@@ -57,7 +57,7 @@ def advance(
         action = _advance_exact(layout, state, options, policy, segments, reg)
     else:
         action = advance_reference(layout, state, options, policy, segments, marks, reg)
-    if action != SERVE:
+    if action != SERVE and action != COMPLETE:
         state.counters[BLOCKED] += 1
         reg[Reg.BLOCKED] = 1
     return action
@@ -75,6 +75,9 @@ def _advance_exact(
 ) -> int:
     chunk = segments.chunk[reg[Reg.POS]]
     status = state.status[chunk]
+    if segments.offset[reg[Reg.POS]] < 0:  # what it was to be fetched along with is served
+        reg[Reg.POS] = reg[Reg.END]
+        return COMPLETE
     if status == READY:
         _serve_run(state, policy, segments, reg)
         return SERVE
@@ -118,7 +121,7 @@ def batch_end(layout: Layout, options: Options, rows: Array, pos: int) -> int:
 def _serve_run(state: State, policy: Policy, segments: Segments, reg: Array) -> None:
     """Pin the run of ready chunks at POS, so that none is evicted while it is read."""
     pos = reg[Reg.POS]
-    while pos < reg[Reg.END] and state.status[segments.chunk[pos]] == READY:
+    while pos < reg[Reg.END] and segments.offset[pos] >= 0 and state.status[segments.chunk[pos]] == READY:
         chunk = segments.chunk[pos]
         state.pins[chunk] += 1
         policy.on_hit(state.ints, state.floats, chunk)

@@ -57,6 +57,8 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
+        if reg[Reg.LISTED] != 0 and state.owner[chunk] != reg[Reg.TICKET]:
+            continue
         count = _make_room(layout, state, policy, layout.size[chunk], victims, count)
         if layout.known[chunk] != 0 and _fits(state, layout.size[chunk]):
             state.status[chunk] = STORING

@@ -104,6 +104,7 @@ class Registers(NamedTuple):
     LIMIT: int = 9  # reference: end of the merged range that POS is in
     SCAN: int = 10  # reference: first segment of it not yet classified
     TIMED_OUT: int = 11  # reference: the last wait was given up
+    LISTED: int = 12  # reference: of the fetch only chunks that segments name are kept
 
 
 Reg = Registers()
@@ -193,7 +194,11 @@ class Policy(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """What reads ask of chunks: rows of `Chunks`, and bytes within each."""
+    """What reads ask of chunks: rows of `Chunks`, and bytes within each.
+
+    Segments at offset -1, of no length, come last: chunks to be fetched along, if what lies
+    before them is fetched.
+    """
 
     chunk: Array
     offset: Array
@@ -229,11 +234,12 @@ def plan_layout(chunks: Chunks) -> Layout:
     )
 
 
-def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
-    """Options of a plan by name.
+def plan_options(plan: str = "exact", amplify_io: int = 1 << 20, version: int = 6) -> Options:
+    """Options of a plan by name, for an image of a RAFS version.
 
     Under ``reference`` a batch below 128 KiB counts as 128 KiB, for amplification too, as in
-    nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is.
+    nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is. Of v5
+    nothing is widened: a read's own segments say what is fetched along.
 
     Raises
     ------
@@ -246,6 +252,8 @@ def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
         raise ConfigError(f"a window of {amplify_io} bytes is none: up to {MAX_BATCH} are", field="amplify_io")
     batch = max(amplify_io, MIN_BATCH)
     amplify = batch if PLANS[plan] == REFERENCE else amplify_io
+    if version == 5:
+        amplify = 0
     return Options(PLANS[plan], amplify, batch, batch >> _GAP_SHIFT)
 
 

@@ -44,6 +44,8 @@ _MODULES = {
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     "cache": "_cache",
+    **dict.fromkeys(("check", "inspect"), "_check"),
+    **dict.fromkeys(("merge",), "_make"),
 }
 
 

@@ -43,6 +43,9 @@ class Node:
     offset, data_offset, inline, chunks
         Filled in: place of the inode and of whole blocks in the bootstrap, whether the tail is
         inline, rows of the chunk list.
+    number, inode, first_child, digest
+        Filled in for v5: place in the inode table, that of the file's first name, that of a
+        directory's first child, and the digest of the content.
     """
 
     name: bytes
@@ -63,6 +66,10 @@ class Node:
     data_offset: int = 0
     inline: bool = False
     chunks: list[int] = field(default_factory=list)
+    number: int = 0
+    inode: int = 0
+    first_child: int = 0
+    digest: bytes = b""
 
     @property
     def is_dir(self) -> bool:
