@@ -22,6 +22,7 @@ from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
+from storage.backend._throttle import ThrottledBackend
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Reset",
     "ShapedBackend",
     "Stall",
+    "ThrottledBackend",
     "Transfer",
     "Truncate",
     "WrappedReader",
