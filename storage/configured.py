@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tempfile
 import warnings
 import weakref
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from storage.backend import S3, BlobBackend, HttpProxy, Link, LocalDisk, LocalFs, Oss, ThrottledBackend, open_plugin
-from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions
+from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions, Secret
+from storage.backend.registry import Registry, RegistryOptions
 from storage.backend.signing import Keys
 from storage.config import BackendConfig, CacheConfig, ConfigV2, ConfigWarning, HttpConfig, PrefetchConfig
 from storage.errors import ConfigError, UnsupportedError
@@ -84,19 +86,21 @@ def open_configured(
         raise ConfigError("there is no bootstrap to open", field="metadata_path")
     _refuse(config)
     cache, prefetch = config.cache or CacheConfig(), _prefetch_of(config)
-    folder = cache_dir if cache_dir is not None else cache.work_dir
-    temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="storage-")
+    folder, temporary = cache_dir if cache_dir is not None else cache.work_dir, None
+    if folder is None:
+        temporary = tempfile.TemporaryDirectory(prefix="storage-")
+        folder, capacity = temporary.name, 0
     backend = None if config.backend is None else open_backend(config.backend, recorder)
     if backend is not None and prefetch.enable and prefetch.bandwidth_limit:
         backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
     rafs = open_store(
         place,
-        cache_dir=folder if temporary is None else temporary.name,
+        cache_dir=folder,
         backend=backend,
         link=link,
         plan=plan,
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
-        capacity=capacity if temporary is None else 0,
+        capacity=capacity,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,
@@ -125,7 +129,8 @@ def _rows_to_prefetch(image: Image, prefetch: PrefetchConfig) -> Sequence[int]:
         row = left.pop()
         if row not in inodes:
             inodes.add(row)
-            left += [child for _, child in image.children(row)]
+            if stat.S_ISDIR(int(image.inodes.mode[row])):
+                left += [child for _, child in image.children(row)]
     chosen = np.isin(image.extents.inode, sorted(inodes))
     return np.unique(image.extents.chunk[chosen]).tolist()
 
@@ -226,6 +231,22 @@ def _http_proxy(config: BackendConfig, recorder: Recorder | None) -> BlobBackend
     return HttpProxy(table.addr, table.path, options=_http_options(table), recorder=recorder)
 
 
+def _registry(config: BackendConfig, recorder: Recorder | None) -> BlobBackend:
+    table = config.registry
+    assert table is not None
+    options = RegistryOptions(
+        table.host,
+        table.repo,
+        table.scheme,
+        auth=Secret(table.auth or ""),
+        registry_token=Secret(table.registry_token or ""),
+        blob_url_scheme=table.blob_url_scheme,
+        blob_redirected_host=table.blob_redirected_host,
+        http=_http_options(table),
+    )
+    return Registry(options, recorder)
+
+
 def _keys(key_id: str, secret: str, token: str) -> Keys | None:
     return Keys(key_id, secret, token) if key_id else None
 
@@ -235,5 +256,6 @@ _OPENERS: dict[str, Callable[[BackendConfig, Recorder | None], BlobBackend]] = {
     "localdisk": _localdisk,
     "localfs": _localfs,
     "oss": _oss,
+    "registry": _registry,
     "s3": _s3,
 }

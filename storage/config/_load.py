@@ -144,7 +144,8 @@ def _validate_backend(backend: BackendConfig) -> None:
     for key, value in _NEEDED[backend.type](table).items():
         _require(bool(value), "is empty", f"{path}.{key}")
     for key, choices in _ONE_OF.items():
-        _require(getattr(table, key, choices[0]) in choices, f"is not one of {', '.join(choices)}", f"{path}.{key}")
+        value = getattr(table, key, choices[0]) or (choices[0] if backend.type == "registry" else "")
+        _require(value in choices, f"is not one of {', '.join(choices)}", f"{path}.{key}")
     if backend.type == "http-proxy":
         is_address = table.addr.startswith(("http://", "https://", "/"))
         _require(is_address, "is neither a URL nor the path of a socket", f"{path}.addr")

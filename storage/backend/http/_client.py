@@ -113,6 +113,7 @@ class HttpClient:
                 wait = 0.0 if failure.free else backoff(attempt, failure.retry_after)
                 self._note(request, failure, started, wait)
                 attempt += not failure.free
+                request.url = request.refused(None) or request.url
                 time.sleep(wait)
             except BackendError:
                 self.metrics.count("errors")
@@ -178,8 +179,9 @@ class HttpClient:
         request = asked if way is None else replace(asked, url=way.moved(asked.url))
         challenged = False
         for _ in range(_MAX_HOPS):
-            home = self._is_home(request.url, way)
-            response, result = self._exchange(self._dressed(asked, request.url, source, way), consume, source, way)
+            home = self._is_home(request.url, way) and not asked.direct
+            dressed = self._dressed(asked, request.url, source, way)
+            response, result = self._exchange(dressed, consume, source, way)
             if response.status in request.expected:
                 return result  # type: ignore[return-value] # it is None only where `consume` says so
             if response.status in _REDIRECTS and "location" in response.headers:
@@ -192,7 +194,7 @@ class HttpClient:
             elif response.status == 401 and home and not challenged and self.auth is not None:
                 self.metrics.count("challenges")
                 challenged = True
-                if not self.auth.challenged(asked, response):
+                if not self.auth.challenged(dressed, response):
                     raise refusal(response, asked.where)
             else:
                 raise refusal(response, asked.where)
@@ -205,7 +207,7 @@ class HttpClient:
 
     def _dressed(self, asked: Request, url: str, source: RequestSource, way: Way | None) -> Request:
         """The request with the headers that the host of `url` may see."""
-        home = self._is_home(url, way)
+        home = self._is_home(url, way) and not asked.direct
         headers = dict(asked.headers) if url == asked.url or home else without_credentials(asked.headers)
         if home:
             headers = {**self._own_headers, **headers}

@@ -59,9 +59,10 @@ class Request:
     redirected
         Called with where a redirect leads; gives where to go instead.
     refused
-        Called with an answer that is a refusal; gives where to go instead, or None.
+        Called with an answer that is a refusal, or None where there was no answer; gives where to go instead, or
+        None.
     direct
-        Never through a proxy or a mirror.
+        Never through a proxy or a mirror, and without the backend's credentials: it has what it needs.
     stream
         The timeout is for each piece of the body, not for all of it.
     expected
@@ -75,7 +76,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | IO[bytes] | None = None
     redirected: Callable[[str, Response], str] = lambda location, response: location
-    refused: Callable[[Response], str | None] = lambda response: None
+    refused: Callable[[Response | None], str | None] = lambda response: None
     direct: bool = False
     stream: bool = False
     expected: tuple[int, ...] = (200, 201, 202, 204, 206)
@@ -180,7 +181,7 @@ class Auth(Protocol):
         """Add headers, or a signature over those that are there; called before each attempt."""
 
     def challenged(self, request: Request, response: Response) -> bool:
-        """The host answered 401: get better credentials; false if there are none.
+        """The host answered 401 to the prepared request: get better credentials; false if there are none.
 
         The connection is free by now: new requests may be made.
         """

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from storage.backend import BlobBackend, HttpProxy
 from storage.errors import BackendError, ConfigError
 from storage.testing.backend_conformance import BackendConformance, named, noise
-from tests.servers.nginx import Nginx, nginx
+from tests.servers.nginx import nginx
 
 _BLOBS = named(b"", b"\x5a", noise(300_001))
 
 
+class Served(NamedTuple):
+    """Where the same folder is served: a URL, and the path of a socket."""
+
+    url: str
+    socket: str
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that has the blobs in a folder, and one at ``/``."""
     folder = tmp_path_factory.mktemp("nginx")
-    with nginx(folder, more="location = / { try_files /single =404; }") as running:
-        (running.root / "a b" / "blobs").mkdir(parents=True)
-        for blob_id, content in _BLOBS.items():
-            (running.root / "a b" / "blobs" / blob_id).write_bytes(content)
-        (running.root / "single").write_bytes(noise(5000))
-        yield running
+    root, socket = folder / "root", folder / "nginx.sock"
+    (root / "a b" / "blobs").mkdir(parents=True)
+    for blob_id, content in _BLOBS.items():
+        (root / "a b" / "blobs" / blob_id).write_bytes(content)
+    (root / "single").write_bytes(noise(5000))
+    more = f"listen unix:{socket}; root {root}; location = / {{ try_files /single =404; }}"
+    with nginx(folder, root, more=more) as process:
+        yield Served(f"http://127.0.0.1:{process.port}", str(socket))
 
 
 class TestHttpProxy(BackendConformance):
@@ -36,16 +47,16 @@ class TestHttpProxy(BackendConformance):
         return _BLOBS
 
     @pytest.fixture(params=["tcp", "unix"])
-    def backend(self, server: Nginx, request: pytest.FixtureRequest) -> Iterator[BlobBackend]:
+    def backend(self, server: Served, request: pytest.FixtureRequest) -> Iterator[BlobBackend]:
         """The folder over both."""
-        backend = HttpProxy(server.url if request.param == "tcp" else str(server.socket), "/a b/blobs/")
+        backend = HttpProxy(server.url if request.param == "tcp" else server.socket, "/a b/blobs/")
         yield backend
         backend.close()
 
 
-def test_one_blob_behind_a_socket(server: Nginx) -> None:
+def test_one_blob_behind_a_socket(server: Served) -> None:
     """Without a path a socket has one blob, at its root, by any id."""
-    backend = HttpProxy(str(server.socket))
+    backend = HttpProxy(server.socket)
     buffer = bytearray(10)
     backend.get_reader("anything").read_into(memoryview(buffer), 4990)
     assert buffer == noise(5000)[4990:]
@@ -67,8 +78,6 @@ def test_no_socket(tmp_path: Path) -> None:
 
 def test_a_dead_socket(tmp_path: Path) -> None:
     """A socket on which nobody listens fails as a connection does."""
-    import socket
-
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(tmp_path / "dead"))
         backend = HttpProxy(str(tmp_path / "dead"))

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -163,26 +164,30 @@ def test_every_boundary_of_a_header(start: Start) -> None:
     """A connection that is cut or reset after any byte of an answer costs a retry, and nothing else."""
     content = CONTENT[:60]
     whole = answer_of(Asked("GET", "/", {"range": "bytes=0-59"}, b"", 0), content)
-    failing: list[tuple[int, bool]] = []
+    cases = [(cut, hard) for cut in range(len(whole)) for hard in (False, True)]
+    seen: set[str] = set()
 
     def script(asked: Asked, wire: socket.socket) -> bool:
-        if not failing:
+        if asked.path in seen:
             wire.sendall(answer_of(asked, content))
             return False
-        cut, hard = failing.pop()
-        wire.sendall(whole[:cut])
-        if hard:
+        seen.add(asked.path)
+        _, cut, hard = asked.path.split("/")
+        wire.sendall(whole[: int(cut)])
+        if hard == "True":
             reset(wire)
         return True
 
     server = start(script)
-    for cut in range(len(whole)):
-        for hard in (False, True):
-            reader = reader_of(server, HttpOptions(timeout=2, retry_limit=1))
-            failing.append((cut, hard))
-            assert read(reader, 0, 60) == content, (cut, hard)
-            client_of(reader).close()
-    assert len(server.asked) == 4 * len(whole)
+    client = HttpClient(server.url, HttpOptions(timeout=5, retry_limit=1, connections=64))
+
+    def check(case: tuple[int, bool]) -> tuple[tuple[int, bool], bytes]:
+        url = f"{server.url}/{case[0]}/{case[1]}"
+        return case, read(HttpReader(client, "blob", lambda method: Request(method, url)), 0, 60)
+
+    with ThreadPoolExecutor(64) as threads:
+        assert list(threads.map(check, cases)) == [(case, content) for case in cases]
+    assert len(seen) == len(cases)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 59])
