@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from storage.errors import FormatError, StorageError
 from storage.image import v5
-from storage.image._chunks import blob_rows, chunk_table, metas_of_records
+from storage.image._chunks import blob_rows, check_meta, chunk_table, metas_of_records
 from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
@@ -61,6 +61,8 @@ class Bootstrap:
         FormatError
             If they contradict the bootstrap.
         """
+        for info, meta in zip(self.infos, metas, strict=True):
+            check_meta(info, meta)
         return self._image(chunk_table(self.infos, metas, self.records, self.blobs))
 
     def image(self) -> Image:

@@ -23,6 +23,7 @@ from storage.image.v5._ondisk import (
     EXT_BLOB_ENTRY,
     HAS_XATTR,
     HASH_FLAGS,
+    INODE_HARDLINK,
     INODE_SYMLINK,
     INODE_XATTR,
     MAGIC,
@@ -174,6 +175,7 @@ def _record(node: Node, parent: int, chunks: ChunkList, chunk_size: int) -> byte
     name = node.name if parent else b"/"
     size = _folder_size(node) if node.is_dir else node.size
     flags = (INODE_SYMLINK if node.is_link else 0) | (INODE_XATTR if xattrs else 0)
+    flags |= INODE_HARDLINK if node.hardlink else 0
     inode = _INODE.pack(
         node.digest,
         parent,
