@@ -27,7 +27,7 @@ def blob(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
 
 
 def spoilt(made: Made, *rows: int) -> RecordingBackend:
-    """The folder, where a request for all has a wrong byte in chunk `rows[0]`, and one for a chunk alone after it, too."""
+    """The folder; a request for all has a wrong byte in chunk `rows[0]`, and those for a chunk alone in theirs."""
     first = [WrongBytes(int(made.chunks.compressed_offset[row]) + 50 if n == 0 else 50) for n, row in enumerate(rows)]
     return RecordingBackend(FaultyBackend(LocalFs(made.folder), scripted(first)))
 
