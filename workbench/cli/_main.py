@@ -43,6 +43,7 @@ _MODULES = {
     **dict.fromkeys(("build", "cat", "cp", "explain"), "_image"),
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
+    **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("merge",), "_make"),
