@@ -21,7 +21,7 @@ from storage.image.build import build, directory_tree
 from storage.image.v5 import Amplifier
 from storage.plan import Segments, explain, plan_layout, plan_options
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option, temporary_store
+from workbench.cli._options import blobs_option, config_option, image_argument, json_option, temporary_store
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []
@@ -70,13 +70,19 @@ def build_command(
     )
 
 
-@group.command("cat", **example("workbench cat image /json/__init__.py | head"))
+@group.command(
+    "cat",
+    **example(
+        "workbench cat image /json/__init__.py | head", "workbench cat bootstrap /etc/hosts --config registry.toml"
+    ),
+)
 @image_argument
 @click.argument("path")
 @blobs_option
-def cat(image: Path, path: str, blobs: Path | None) -> None:
+@config_option
+def cat(image: Path, path: str, blobs: Path | None, config: Path | None) -> None:
     """Write a file of an image to standard output."""
-    with temporary_store(image, blobs) as rafs:
+    with temporary_store(image, blobs, config) as rafs:
         _copy(rafs, rafs.lookup(path), sys.stdout.buffer)
 
 
@@ -85,9 +91,10 @@ def cat(image: Path, path: str, blobs: Path | None) -> None:
 @click.argument("path")
 @click.argument("target", type=click.Path(path_type=Path))
 @blobs_option
-def cp(image: Path, path: str, target: Path, blobs: Path | None) -> None:
+@config_option
+def cp(image: Path, path: str, target: Path, blobs: Path | None, config: Path | None) -> None:
     """Copy a file, or a folder with all that is below, out of an image."""
-    with temporary_store(image, blobs) as rafs:
+    with temporary_store(image, blobs, config) as rafs:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
