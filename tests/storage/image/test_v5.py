@@ -91,7 +91,7 @@ def test_evicted_chunks_leave_their_neighbours(source: Path, tmp_path: Path) -> 
 
 
 def test_prefetch_order(source: Path) -> None:
-    """Listed files come first, in the order of the list; what is below an earlier path, or not there, is passed over."""
+    """Listed files come first, in the list's order; what is below an earlier path, or not there, is passed over."""
     tree = directory_tree(source)
     order = arrange(tree, ["/b", "/nowhere", "/a/two", "/b/three", "/c/", "/b/four"])
     assert [node.name for node in order.listed] == [b"b", b"two", b"c"]
