@@ -18,7 +18,6 @@ from storage.image._ondisk import (
     BLOCK_SIZE,
     CHUNK_ADDR,
     CHUNK_BASED,
-    CHUNK_HAS_CRC32,
     CHUNK_RECORD,
     DEVICE_SLOT,
     DEVICE_TABLE_OFFSET,
@@ -221,8 +220,7 @@ def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
     records = np.zeros(len(order), CHUNK_RECORD)
     for at, row in enumerate(order):
         records[at]["digest"] = np.frombuffer(chunks.digest[row], np.uint8)
-    records["flags"] = [CHUNK_HAS_CRC32 | chunks.compressed[row] for row in order]
-    for name in ("compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index"):
+    for name in ("flags", "compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index"):
         records[name] = [getattr(chunks, name)[row] for row in order]
     records["blob_index"] = [chunks.blob[row] for row in order]
     records["file_offset"] = [used[row] for row in order]

@@ -17,7 +17,8 @@ from storage.image.build._blob import ChunkList, Sink, write_blob
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node, directory_tree, walk
-from storage.image.build._prefetch import arrange
+from storage.image.build._prefetch import Prefetch, arrange
+from storage.image.build._tar_tree import TarTree
 from storage.image.build._v5 import write_v5
 
 __all__ = ["BuildResult", "build"]
@@ -47,7 +48,7 @@ class BuildResult:
 
 
 def build(
-    source: str | Path | Node,
+    source: str | Path | Node | TarTree,
     out: str | Path,
     *,
     compressor: str = "zstd",
@@ -65,7 +66,7 @@ def build(
     Parameters
     ----------
     source
-        A directory, or a tree from `directory_tree` or `image_tree`.
+        A directory, a tree from `directory_tree` or `image_tree`, or a tar that is being read.
     compressor
         ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
     digester
@@ -102,14 +103,12 @@ def build(
     if version == 6 and (inline or aligned_chunk or prefetch_policy != "none"):
         raise ConfigError("inline, aligned_chunk and prefetch are options of v5", field="version")
     packer, hasher = Compressor.from_name(compressor), Digester.from_name(digester)
-    root = source if isinstance(source, Node) else directory_tree(source)
-    _check_names(root)
-    order = arrange(root, prefetch if prefetch_policy != "none" else ())
+    root, order = _ordered(source, prefetch if prefetch_policy != "none" else ())
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
         with _partial(blobs) as partial:
-            sink, shown = Sink(partial.file), _shown(order.files, progress)
+            sink, shown = Sink(partial.file), _files(source, order, progress)
             if version == 5:
                 chunks, blob_id, image = write_v5(
                     root,
@@ -120,8 +119,8 @@ def build(
                     chunk_size,
                     inline=inline,
                     aligned_chunk=aligned_chunk,
-                    ahead=order.first if prefetch_policy == "blob" else 0,
-                    listed=order.listed if prefetch_policy == "fs" else None,
+                    ahead=order.first if order and prefetch_policy == "blob" else 0,
+                    listed=order.listed if order and prefetch_policy == "fs" else None,
                 )
             else:
                 chunks, blob_id, image = _write_v6(root, shown, sink, packer, hasher, chunk_size)
@@ -144,13 +143,31 @@ def build(
     )
 
 
+def _ordered(source: str | Path | Node | TarTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
+    """The root, and its files in the order of the blob; a tar's order is its own, as its root grows."""
+    if isinstance(source, TarTree):
+        if prefetch:
+            raise ConfigError("files of a tar are written as they come, whatever is to be read ahead", field="prefetch")
+        return source.root, None
+    root = source if isinstance(source, Node) else directory_tree(source)
+    _check_names(root)
+    return root, arrange(root, prefetch)
+
+
 def _write_v6(
     root: Node, files: Iterable[Node], out: Sink, compressor: Compressor, digester: Digester, chunk_size: int
 ) -> tuple[ChunkList, str | None, bytes]:
-    end = place_nodes(root, chunk_size)
     chunks, info = write_blob(files, out, compressor, digester, chunk_size)
+    end = place_nodes(root, chunk_size)
     image = dump_bootstrap(root, end, chunks, [info] if info else [], compressor, digester, chunk_size)
     return chunks, info.blob_id if info else None, image
+
+
+def _files(source: str | Path | Node | TarTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:
+    if isinstance(source, TarTree):
+        return _shown((node for node, _ in source.files()), None, progress)
+    files = order.files if order else []
+    return _shown(files, sum(node.size for node in files), progress)
 
 
 def _check_names(root: Node) -> None:
@@ -159,9 +176,8 @@ def _check_names(root: Node) -> None:
             raise FormatError("a name cannot be kept", path=node.path)
 
 
-def _shown(files: Sequence[Node], progress: bool) -> Iterator[Node]:
+def _shown(files: Iterable[Node], total: int | None, progress: bool) -> Iterator[Node]:
     """The files one by one, with a bar of bytes."""
-    total = sum(node.size for node in files)
     hidden = None if progress else True  # None: on a terminal only
     with tqdm(total=total, unit="B", unit_scale=True, desc="build", delay=2, leave=False, disable=hidden) as bar:
         for node in files:

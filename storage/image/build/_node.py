@@ -36,6 +36,8 @@ class Node:
         For messages.
     identity
         Equal for names of the same regular file; None where it has no other name.
+    hardlink
+        Whether v5 calls it a hard link; the reference does so for tars only.
     open
         Opens a regular file's content.
     children
@@ -59,6 +61,7 @@ class Node:
     target: bytes = b""
     xattrs: tuple[tuple[str, bytes], ...] = ()
     identity: object = None
+    hardlink: bool = False
     open: Callable[[], AbstractContextManager[Content]] | None = None
     children: list[Node] = field(default_factory=list)
     nlink: int = 1

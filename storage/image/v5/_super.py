@@ -25,7 +25,7 @@ from storage.image.v5._ondisk import (
     VERSION,
 )
 
-__all__ = ["SuperBlock", "is_v5", "read_blob_table", "read_super_block"]
+__all__ = ["SuperBlock", "is_v5", "read_blob_table", "read_super_block", "table_at"]
 
 T = TypeVar("T")
 
@@ -138,6 +138,11 @@ def _check_tables(block: SuperBlock, end: int) -> None:
         raise FormatError(message, field="inode_table_entries")
 
 
+def table_at(data: npt.NDArray[np.uint8], dtype: np.dtype, span: tuple[int, int]) -> np.ndarray:
+    """Records of a table that `read_super_block` found to lie in the file."""
+    return data[span[0] : sum(span)].view(dtype)
+
+
 def read_blob_table(data: npt.NDArray[np.uint8], block: SuperBlock) -> tuple[BlobInfo, ...]:
     """The image's blobs: names from the blob table, numbers from the extended one, if there is one.
 
@@ -148,8 +153,8 @@ def read_blob_table(data: npt.NDArray[np.uint8], block: SuperBlock) -> tuple[Blo
     UnsupportedError
         If a blob has a feature that v5 images have no use of.
     """
-    start, size = block.ext_blob_table
-    extended = np.frombuffer(data, EXT_BLOB_ENTRY, size // EXT_BLOB_ENTRY.itemsize, start)
+    size = block.ext_blob_table[1]
+    extended = table_at(data, EXT_BLOB_ENTRY, block.ext_blob_table)
     named = _names(data[block.blob_table[0] : sum(block.blob_table)].tobytes(), block)
     if size and len(extended) < len(named):
         message = f"{len(named)} blobs, but {len(extended)} in the extended blob table"
