@@ -96,7 +96,7 @@ def test_exact_asks_no_more(image: str, order: str, refs: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_exact_costs_no_more(image: str, refs: Path, tmp_path: Path) -> None:
-    """The same reads under `exact`, with the window that the reference has: never more requests or bytes, none twice."""
+    """The same reads under `exact`, with the reference's window: never more requests or bytes, nothing twice."""
     for number, entry in enumerate(e for e in entries(refs) if e["image"] == image):
         window, costs = max(entry["amplify_io"], MIN_BATCH), {}
         for plan in ("reference", "exact"):

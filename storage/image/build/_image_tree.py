@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from storage.codec import decompress_into
 from storage.errors import FormatError, MissingBlobError
 from storage.image._image import Image
 from storage.image.build._node import Content, Node
+from storage.image.decode import Decoder
 
 __all__ = ["image_tree"]
 
@@ -86,6 +86,7 @@ class _Content:
         self._blobs = blobs
         self._row = row
         self._at = 0
+        self._decoder = Decoder(image.infos, image.chunks)
 
     def readinto(self, buffer: memoryview) -> int:
         rows, offsets, lengths = self._image.segments(self._row, self._at, len(buffer))
@@ -106,8 +107,5 @@ class _Content:
                 stored = blob.read(int(chunks.compressed_size[row]))
         except FileNotFoundError as error:
             raise MissingBlobError("the blob is missing", path=path) from error
-        if not chunks.compressed[row]:
-            return memoryview(stored)
-        plain = memoryview(bytearray(int(chunks.uncompressed_size[row])))
-        decompress_into(info.compressor, memoryview(stored), plain)
-        return plain
+        start = int(chunks.compressed_offset[row])
+        return self._decoder.open(int(chunks.blob[row]), start, memoryview(stored)).chunk(row)
