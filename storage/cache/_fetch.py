@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from storage.backend import BlobReader, Transfer
 from storage.codec import buffer
 from storage.device import BlobInfo
-from storage.errors import StorageError
+from storage.errors import CacheError, StorageError
 from storage.events import Cause, Kind
 from storage.image.decode import Decoder
 from storage.image.tables import Chunks
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetcher"]
 
+_log = logging.getLogger("storage.cache")
+
 
 class Fetcher:
     """Does the fetches of a cache, each in the thread that asked for it."""
@@ -32,6 +35,7 @@ class Fetcher:
         self._cache = cache
         self._decoder = Decoder(infos, chunks)
         self._readers = readers
+        self._refused = False
         # The first ones are those of the blobs' blob.meta.
         self._ids = itertools.count(len(infos))
         self._layout = layout = cache.decider.layout
@@ -55,9 +59,7 @@ class Fetcher:
         persisted = self._decode(read, cursor, read_id, fetch_id, data, admitted)
         with cache.changed:
             if persisted:
-                first = cache.first_chunk[self._blob[rows.start]]
-                bits = [row - first for row in persisted]
-                cache.files[self._blob[rows.start]].map.set_ready(bits[0], bits[-1], bits)
+                self._mark_ready(persisted, read_id, fetch_id)
             cache.decider.persisted(read)
             cache.changed.notify_all()
 
@@ -93,23 +95,43 @@ class Fetcher:
             except StorageError:
                 if wanted:
                     raise
-                cache.log.failed_chunk(read_id, fetch_id, blob, row)
-                with cache.changed:
-                    cache.decider.store_failed(row)
+                self._not_kept(row, read_id, fetch_id)
                 continue
             if wanted and cursor is not None:
                 offset = read.segments.offset[pos - 1]
                 cursor.put(plain[offset : offset + read.segments.length[pos - 1]])
             decoded = time.monotonic_ns()
             if row in admitted:
-                file.write(plain, self._offset[row])
-                written.append(row)
+                try:
+                    file.write(plain, self._offset[row])
+                    written.append(row)
+                except CacheError as error:
+                    self._not_kept(row, read_id, fetch_id, error)
             decoding += decoded - before
             persisting += time.monotonic_ns() - decoded
             size += len(plain)
         cache.log.work(Kind.DECODE, begun, decoding, read_id, fetch_id, blob, rows, size)
         cache.log.work(Kind.PERSIST, begun + decoding, persisting, read_id, fetch_id, blob, rows, size)
         return written
+
+    def _mark_ready(self, rows: list[int], read_id: int, fetch_id: int) -> None:
+        """Set the bits of chunks of one blob that are written."""
+        blob = self._blob[rows[0]]
+        bits = [row - self._cache.first_chunk[blob] for row in rows]
+        try:
+            self._cache.files[blob].map.set_ready(bits[0], bits[-1], bits)
+        except CacheError as error:
+            for row in rows:
+                self._not_kept(row, read_id, fetch_id, error)
+
+    def _not_kept(self, row: int, read_id: int, fetch_id: int, refused: CacheError | None = None) -> None:
+        """An admitted chunk does not stay: it is no good, or the disk takes no more and reads go through."""
+        self._cache.log.failed_chunk(read_id, fetch_id, self._blob[row], row)
+        with self._cache.changed:
+            self._cache.decider.store_failed(row)
+        if refused is not None and not self._refused:
+            self._refused = True
+            _log.warning("%s; chunks are read through until it can be", refused)
 
     def evict(self, victims: Sequence[int]) -> None:
         """Punch victims out: first the bit is cleared, then the bytes go."""
