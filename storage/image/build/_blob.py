@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
-from storage.codec import Cipher, compress, crc32c, digest, encrypt
+from storage.codec import Cipher, Compressor, compress, crc32c, digest, encrypt
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOCK_SIZE,
@@ -30,7 +30,8 @@ from storage.image.build._recipe import Recipe
 
 __all__ = ["OWN", "ChunkList", "Sink", "Unit", "write_chunks"]
 
-_AHEAD = 16  # units that may be compressed ahead of the one to be written
+_AHEAD = 8  # groups of units that may be compressed, or written, ahead of the one that is waited for
+_GROUP = 1 << 20  # bytes that are worth a thread's while
 OWN = -1  # the blob that is written, among those of the chunk dict
 
 
@@ -96,27 +97,74 @@ class ChunkList:
 
 
 class Sink:
-    """A blob that is being written: its file, and the SHA-256 of what went there."""
+    """A blob that is being written: its file, and the SHA-256 of what went there.
+
+    Both are done by a thread of its own, a MiB or so at a time.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._checksum = hashlib.sha256()
+        self._pool = ThreadPoolExecutor(1)
+        self._under_way: deque[Future[None]] = deque()
+        self._parts: list[bytes] = []
+        self._waiting = 0
         self.size = 0
 
     def write(self, data: bytes, counted: bool = True) -> None:
         """Append bytes; those that are not `counted` are left out of the SHA-256."""
-        if counted:
-            self._checksum.update(data)
-        self._file.write(data)
+        if not counted:
+            self._flush()
+            self._file.write(data)
+        else:
+            self._parts.append(data)
+            self._waiting += len(data)
         self.size += len(data)
+        if self._waiting >= _GROUP:
+            self._hand_over()
+        if len(self._under_way) > _AHEAD:
+            self._under_way.popleft().result()
+
+    def _hand_over(self) -> None:
+        if not self._parts:
+            return
+        self._under_way.append(self._pool.submit(self._put, self._parts))
+        self._parts, self._waiting = [], 0
+
+    def _put(self, parts: list[bytes]) -> None:
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._checksum.update(data)
+        self._file.write(data)
+
+    def _flush(self) -> None:
+        self._hand_over()
+        while self._under_way:
+            self._under_way.popleft().result()
+
+    def close(self) -> None:
+        """Have everything written, and end the thread."""
+        try:
+            self._flush()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
     def digest(self) -> bytes:
         """The SHA-256 so far."""
+        self._flush()
         return self._checksum.digest()
 
     def hexdigest(self) -> str:
         """The SHA-256 so far, in hex."""
-        return self._checksum.hexdigest()
+        return self.digest().hex()
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_Packed = tuple[bytes, bool]  # bytes, and whether they are compressed
 
 
 class _New(NamedTuple):
@@ -139,15 +187,15 @@ def write_chunks(files: Iterable[Node], out: Sink, recipe: Recipe, dictionary: C
         If a file cannot be read, or is not as long as it was.
     """
     chunks = ChunkList()
-    waiting: deque[tuple[Unit, Future[tuple[bytes, bool]]]] = deque()
+    waiting: deque[tuple[list[Unit], Future[list[_Packed]]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for unit, plain in _units(_new_chunks(files, chunks, recipe, dictionary), recipe.batch_size):
-                waiting.append((unit, pool.submit(_pack, recipe, plain)))
+            for units, plains in _groups(_units(_new_chunks(files, chunks, recipe, dictionary), recipe.batch_size)):
+                waiting.append((units, pool.submit(_pack_all, recipe, plains)))
                 if len(waiting) > _AHEAD:
-                    _write_unit(*waiting.popleft(), chunks, out)
+                    _write_units(*waiting.popleft(), chunks, out)
             while waiting:
-                _write_unit(*waiting.popleft(), chunks, out)
+                _write_units(*waiting.popleft(), chunks, out)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -249,19 +297,38 @@ def _units(new: Iterable[_New], batch_size: int) -> Iterator[tuple[Unit, bytes]]
         yield Unit(rows, size, batch=True), b"".join(parts)
 
 
-def _pack(recipe: Recipe, plain: bytes) -> tuple[bytes, bool]:
+def _groups(units: Iterable[tuple[Unit, bytes]]) -> Iterator[tuple[list[Unit], list[bytes]]]:
+    """Units by the MiB, so that small ones do not cost a hand-over each."""
+    group, plains, size = list[Unit](), list[bytes](), 0
+    for unit, plain in units:
+        group.append(unit)
+        plains.append(plain)
+        size += len(plain)
+        if size >= _GROUP:
+            yield group, plains
+            group, plains, size = [], [], 0
+    if group:
+        yield group, plains
+
+
+def _pack_all(recipe: Recipe, plains: list[bytes]) -> list[_Packed]:
+    return [_pack(recipe, plain) for plain in plains]
+
+
+def _pack(recipe: Recipe, plain: bytes) -> _Packed:
     """A unit as it is stored, and whether it is compressed: what does not get smaller is not."""
-    stored = compress(recipe.compressor, plain)
+    stored = plain if recipe.compressor is Compressor.NONE else compress(recipe.compressor, plain)
     compressed = len(stored) < len(plain)
-    return encrypt(recipe.cipher, recipe.key, recipe.iv, stored if compressed else plain), compressed
+    stored = stored if compressed else plain
+    return stored if recipe.cipher is Cipher.NONE else encrypt(recipe.cipher, recipe.key, recipe.iv, stored), compressed
 
 
-def _write_unit(unit: Unit, packed: Future[tuple[bytes, bool]], chunks: ChunkList, out: Sink) -> None:
-    stored, compressed = packed.result()
-    unit.offset, unit.size = out.size, len(stored)
-    if not unit.batch:
-        (row,) = unit.rows
-        chunks.compressed_offset[row], chunks.compressed_size[row] = unit.offset, unit.size
-        chunks.flags[row] |= CHUNK_IS_COMPRESSED if compressed else 0
-    chunks.units.append(unit)
-    out.write(stored)
+def _write_units(units: list[Unit], packed: Future[list[_Packed]], chunks: ChunkList, out: Sink) -> None:
+    for unit, (stored, compressed) in zip(units, packed.result(), strict=True):
+        unit.offset, unit.size = out.size, len(stored)
+        if not unit.batch:
+            (row,) = unit.rows
+            chunks.compressed_offset[row], chunks.compressed_size[row] = unit.offset, unit.size
+            chunks.flags[row] |= CHUNK_IS_COMPRESSED if compressed else 0
+        chunks.units.append(unit)
+        out.write(stored)

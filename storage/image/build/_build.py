@@ -137,8 +137,8 @@ def build(
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
-        with _partial(blobs) as partial:
-            sink, shown = Sink(partial.file), _files(source, order, progress)
+        with _partial(blobs) as partial, Sink(partial.file) as sink:
+            shown = _files(source, order, progress)
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
                 chunks, blob_id, image = write_v5(root, shown, sink, recipe, ahead=ahead, listed=listed)
@@ -147,6 +147,7 @@ def build(
                     root, shown, sink, recipe, dictionary=dictionary, listed=listed or ()
                 )
             blob = blobs / blob_id if blob_id else None
+            sink.close()
             partial.keep(blob)
         if not inline:
             with _partial(Path(out)) as partial:
