@@ -283,13 +283,13 @@ class FileCache:
 
     def _wait(self, read: Read, waits: dict[int, tuple[int, int]]) -> None:
         """Wait until the chunk that the read wants is no longer in flight, then let it look again."""
-        chunk = read.reg[Reg.WAITING]
+        chunk, wanted = read.reg[Reg.WAITING], read.reg[Reg.WANTED]
         start = time.monotonic_ns()
         with self.changed:
             if not self.changed.wait_for(lambda: self._status[chunk] in (0, READY), self._patience):
                 self.decider.give_up_wait(read)
-        since, before = waits.get(chunk, (start, 0))
-        waits[chunk] = (since, before + time.monotonic_ns() - start)
+        since, before = waits.get(wanted, (start, 0))
+        waits[wanted] = (since, before + time.monotonic_ns() - start)
 
     def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> None:
         """Copy segments out of the cache files, neighbours at once."""

@@ -75,7 +75,6 @@ def decrypt(cipher: Cipher, key: bytes, iv: bytes, data: bytes | memoryview) -> 
 def _context(cipher: Cipher, key: bytes, iv: bytes) -> _Cipher[modes.XTS]:
     if cipher is not Cipher.AES128XTS:
         raise UnsupportedError(f"{cipher} cannot be used: the blob table has no room for its key", field="cipher")
-    try:
-        return _Cipher(algorithms.AES(key), modes.XTS(iv))
-    except ValueError as error:
-        raise FormatError(f"not a key of {cipher}: {error}", field="cipher_key") from error
+    if len(key) != KEY_SIZE or len(iv) != IV_SIZE or key[:_UNIT] == key[_UNIT:]:
+        raise FormatError(f"is not a key of {cipher}", field="cipher_key")
+    return _Cipher(algorithms.AES(key), modes.XTS(iv))

@@ -217,7 +217,7 @@ class Image:
             "bytes in files": f"{int(self.extents.length.sum()):,}",
             "chunks": f"{len(self.chunks):,}",
             "bytes uncompressed": f"{int(self.chunks.uncompressed_size.sum()):,}",
-            "bytes compressed": f"{int(self.chunks.compressed_size.sum()):,}",
+            "bytes compressed": f"{int(self.chunks.stored_size.sum()):,}",
             "blobs": f"{len(self.infos):,}",
             "chunk size": f"{self.chunk_size:,}",
             "RAFS version": f"{self.version}",

@@ -9,12 +9,14 @@ neighbours in the table, which is what amplification walks.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["BATCH", "PLAIN", "ZRAN", "Blobs", "Chunks", "Entries", "Extents", "Inodes", "Table"]
 
@@ -40,6 +42,8 @@ class Table:
 
     def to_arrow(self) -> pa.Table:
         """The table as Arrow, sharing memory where Arrow can."""
+        import pyarrow as pa  # not for those who only build or read
+
         return pa.table({f.name: _arrow(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
 
     def to_pandas(self) -> pd.DataFrame:
@@ -52,6 +56,8 @@ class Table:
 
 
 def _arrow(column: npt.NDArray[Any]) -> pa.Array:
+    import pyarrow as pa
+
     if column.ndim == 2:
         data = pa.py_buffer(np.ascontiguousarray(column))
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(column.shape[1]), len(column), [None, data])

@@ -82,12 +82,9 @@ def _advance_exact(
     if status == READY:
         _serve_run(state, policy, segments, reg)
         return SERVE
-    if status != ABSENT:
-        reg[Reg.WAITING] = chunk
-        return WAIT
-    other = in_flight(layout, state, chunk)
+    other = chunk if status != ABSENT else in_flight(layout, state, chunk)
     if other >= 0:
-        reg[Reg.WAITING] = other
+        reg[Reg.WAITING], reg[Reg.WANTED] = other, chunk
         return WAIT
     _take_run(layout, state, options, segments, reg)
     _amplify(layout, state, options, reg)

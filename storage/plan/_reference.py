@@ -103,7 +103,7 @@ def _classify(state: State, segments: Segments, marks: Array, reg: Array) -> boo
         elif reg[Reg.TIMED_OUT] != 0:
             marks[scan] = BACKEND
         else:
-            reg[Reg.WAITING] = chunk
+            reg[Reg.WAITING] = reg[Reg.WANTED] = chunk
             return False
         reg[Reg.TIMED_OUT] = 0
         reg[Reg.SCAN] = scan + 1

@@ -107,6 +107,7 @@ class Registers(NamedTuple):
     SCAN: int = 10  # reference: first segment of it not yet classified
     TIMED_OUT: int = 11  # reference: the last wait was given up
     LISTED: int = 12  # reference: of the fetch only chunks that segments name are kept
+    WANTED: int = 13  # the chunk for whose sake is waited: WAITING, or one of its unit
 
 
 Reg = Registers()

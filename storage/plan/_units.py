@@ -40,16 +40,17 @@ def merge_end(layout: Layout, chunk: int) -> int:
 def payer(layout: Layout, segments: Segments, reg: Array, there: Array, chunk: int) -> int:
     """Which chunk of a unit that was fetched its bytes are put down to.
 
-    The first that was asked for, else the first that was not `there` already, else the first.
-    `chunk` is the unit's first in the request.
+    One that was asked for, if any, rather than one that was not; of those one that was not
+    `there` already; of those the first. `chunk` is the unit's first in the request.
     """
     last = min(unit_last(layout, chunk), reg[Reg.LAST])
     pos = reg[Reg.POS]
-    while pos < reg[Reg.SPAN] and segments.chunk[pos] < chunk:
-        pos += 1
-    if pos < reg[Reg.SPAN] and segments.chunk[pos] <= last:
-        return int(segments.chunk[pos])
+    best, rank = chunk, 4
     for other in range(chunk, last + 1):
-        if there[other] == 0:
-            return other
-    return chunk
+        while pos < reg[Reg.SPAN] and segments.chunk[pos] < other:
+            pos += 1
+        asked = pos < reg[Reg.SPAN] and segments.chunk[pos] == other
+        place = (0 if asked else 2) + (1 if there[other] != 0 else 0)
+        if place < rank:
+            best, rank = other, place
+    return best

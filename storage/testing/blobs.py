@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from storage.backend import BlobBackend, LocalFs
 from storage.cache import FileCache
-from storage.codec import Compressor, Digester, compress, digest
+from storage.codec import Cipher, Compressor, Digester, compress, digest, encrypt
 from storage.events import Recorder
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.tables import Blobs, Chunks
+from storage.image.tables import BATCH, PLAIN, Blobs, Chunks
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["Made", "chunk_contents", "make_blobs", "open_cache", "read_lists"]
@@ -42,18 +42,35 @@ class Made(NamedTuple):
 
 
 def make_blobs(
-    folder: Path, contents: Sequence[Sequence[bytes]], compressor: Compressor = Compressor.ZSTD, gap: int = 0
+    folder: Path,
+    contents: Sequence[Sequence[bytes]],
+    compressor: Compressor = Compressor.ZSTD,
+    gap: int = 0,
+    together: int = 1,
+    encrypted: bool = False,
 ) -> Made:
-    """Write a blob for each list of chunks; `gap` bytes of nothing lie between two chunks."""
+    """Write a blob for each list of chunks.
+
+    Parameters
+    ----------
+    gap
+        Bytes of nothing between two units.
+    together
+        How many neighbours are a batch; 1 for each chunk alone.
+    encrypted
+        Whether the blobs are.
+    """
     infos: list[BlobInfo] = []
     tables: list[tuple[np.ndarray, ...]] = []
     for index, chunks in enumerate(contents):
-        stored = [_store(compressor, chunk) for chunk in chunks]
+        units = [list(chunks[at : at + together]) for at in range(0, len(chunks), together)]
+        stored = [_store(compressor, b"".join(unit), encrypted) for unit in units]
         data = bytes(gap).join(stored)
         blob_id = hashlib.sha256(data + bytes([index])).hexdigest()
         (folder / blob_id).write_bytes(data)
-        tables.append(_table(index, chunks, stored, gap, sum(len(table[0]) for table in tables)))
-        infos.append(_info(index, blob_id, compressor, tables[-1], len(data)))
+        row = sum(len(table[0]) for table in tables)
+        tables.append(_table(index, units, stored, gap, row, encrypted))
+        infos.append(_info(index, blob_id, compressor, tables[-1], len(data), encrypted))
     counts = np.array([len(chunks) for chunks in contents])
     blobs = Blobs(
         np.cumsum(counts) - counts,
@@ -65,40 +82,56 @@ def make_blobs(
     return Made(folder, tuple(infos), blobs, Chunks(*map(np.concatenate, zip(*tables, strict=True))), flat)
 
 
-def _store(compressor: Compressor, chunk: bytes) -> bytes:
-    stored = compress(compressor, chunk)
-    return stored if len(stored) < len(chunk) else chunk
+_KEY, _IV = bytes(range(32)), bytes(range(16))
+
+
+def _store(compressor: Compressor, plain: bytes, encrypted: bool) -> bytes:
+    stored = compress(compressor, plain)
+    stored = stored if len(stored) < len(plain) else plain
+    return encrypt(Cipher.AES128XTS, _KEY, _IV, stored) if encrypted else stored
 
 
 def _table(
-    blob: int, chunks: Sequence[bytes], stored: Sequence[bytes], gap: int, row: int
+    blob: int, units: Sequence[list[bytes]], stored: Sequence[bytes], gap: int, row: int, encrypted: bool
 ) -> tuple[np.ndarray, ...]:
+    chunks = [chunk for unit in units for chunk in unit]
+    each = [len(unit) for unit in units]
     plain = np.array([len(chunk) for chunk in chunks])
-    sizes = np.array([len(chunk) for chunk in stored])
+    sizes = np.array([len(unit) for unit in stored])
+    whole = np.array([sum(map(len, unit)) for unit in units])
     rounded = -(-plain // _BLOCK) * _BLOCK
     digests = b"".join(digest(Digester.BLAKE3, chunk) for chunk in chunks)
+    first = np.repeat(np.cumsum(each) - each, each)
+    before = np.cumsum(plain) - plain
     count = len(chunks)
     return (
         np.full(count, blob, np.int32),
         np.arange(count, dtype=np.int32),
-        np.cumsum(sizes + gap) - sizes - gap,
-        sizes,
+        np.repeat(np.cumsum(sizes + gap) - sizes - gap, each),
+        np.repeat(sizes, each),
         np.cumsum(rounded) - rounded,
         plain,
-        sizes != plain,
+        np.repeat(_is_compressed(sizes, whole), each),
         np.frombuffer(digests, np.uint8).reshape(count, 32),
         np.ones(count, np.bool_),
         np.zeros(count, np.uint32),
         np.zeros(count, np.bool_),
-        np.zeros(count, np.bool_),
-        np.arange(row, row + count),
-        np.zeros(count, np.int32),
-        plain.astype(np.int32),
-        np.zeros(count, np.uint8),
+        np.full(count, encrypted),
+        row + first,
+        (before - before[first]).astype(np.int32),
+        np.repeat(whole, each).astype(np.int32),
+        np.full(count, BATCH if max(each) > 1 else PLAIN, np.uint8),
     )
 
 
-def _info(index: int, blob_id: str, compressor: Compressor, table: tuple[np.ndarray, ...], size: int) -> BlobInfo:
+def _is_compressed(stored: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """Whether units are: those that are padded to be encrypted are too short for any codec to make them shorter."""
+    return (stored != plain) & (plain >= 16)
+
+
+def _info(
+    index: int, blob_id: str, compressor: Compressor, table: tuple[np.ndarray, ...], size: int, encrypted: bool
+) -> BlobInfo:
     return BlobInfo(
         blob_index=index,
         blob_id=blob_id,
@@ -113,6 +146,9 @@ def _info(index: int, blob_id: str, compressor: Compressor, table: tuple[np.ndar
         meta_ci_offset=0,
         meta_ci_compressed_size=0,
         meta_ci_uncompressed_size=0,
+        cipher=Cipher.AES128XTS if encrypted else Cipher.NONE,
+        cipher_key=_KEY if encrypted else b"",
+        cipher_iv=_IV if encrypted else b"",
     )
 
 

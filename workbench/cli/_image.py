@@ -31,8 +31,10 @@ __all__: list[str] = []
     "build",
     **example(
         "workbench build ./rootfs -o image",
-        "workbench build . -o image --compressor lz4_block",
+        "workbench build . -o image --compressor lz4_block --batch-size 64KiB",
         "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
+        "find /app -type f | workbench build . -o image --prefetch - --prefetch-policy blob",
+        "workbench build ./next -o next --chunk-dict image/bootstrap",
     ),
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
@@ -41,25 +43,36 @@ __all__: list[str] = []
 @click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
 @click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
 @click.option("--fs-version", "version", type=click.Choice(["5", "6"]), default="6", show_default=True, help="Of RAFS.")
-@click.option("--inline", is_flag=True, help="v5: put the bootstrap at the end of the blob.")
+@click.option("--inline", is_flag=True, help="Put the bootstrap at the end of the blob.")
+@click.option("--toc", is_flag=True, help="v6: end the blob with digests of its chunks and a table of contents.")
 @click.option("--aligned-chunk", is_flag=True, help="v5: align chunks to 4 KiB, as v6 does.")
-@click.option("--prefetch", multiple=True, metavar="PATH", help="v5: a path to be read ahead; may be repeated.")
+@click.option("--batch-size", type=SIZE, default=0, help="v6: compress files below half of it together, up to it.")
+@click.option("--encrypt", is_flag=True, help="v6: encrypt the blob; the key is in the bootstrap.")
+@click.option("--chunk-dict", type=click.Path(path_type=Path), help="v6: a bootstrap whose chunks are not written.")
+@click.option("--prefetch", multiple=True, metavar="PATH", help="A path to be read ahead, or - for a list on stdin.")
 @click.option(
     "--prefetch-policy",
     type=click.Choice(["fs", "blob", "none"]),
     default="none",
     show_default=True,
-    help="v5: who is told of them.",
+    help="Who is told of them: their chunks come first in any case but none.",
 )
 @click.option("--leave-out", multiple=True, metavar="NAME", help="A name in SRC itself not to take; may be repeated.")
 @json_option
 def build_command(
-    source: Path, out: Path, version: str, leave_out: tuple[str, ...], as_json: bool, **options: Any
+    source: Path,
+    out: Path,
+    version: str,
+    prefetch: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Build a RAFS image of a directory, as nydus-image would."""
     start = time.monotonic()
     tree = directory_tree(source, leave_out)
-    made = build(tree, out, version=int(version), progress=True, **options)
+    paths = [path for given in prefetch for path in (sys.stdin.read().splitlines() if given == "-" else [given])]
+    made = build(tree, out, version=int(version), prefetch=paths, progress=True, **options)
     if as_json:
         print(json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in vars(made).items()}))
         return

@@ -117,7 +117,7 @@ def blobs(image: Tables) -> pd.DataFrame:
     used = np.zeros(len(chunks), bool)
     used[image.extents.chunk] = True
     counts = np.bincount(chunks.blob, minlength=n)
-    stored = np.bincount(chunks.blob, chunks.compressed_size, n).astype(np.int64)
+    stored = np.bincount(chunks.blob, chunks.stored_size, n).astype(np.int64)
     plain = np.bincount(chunks.blob, chunks.uncompressed_size, n).astype(np.int64)
     frame = {
         "chunks": counts,
@@ -138,7 +138,7 @@ def chunk_sizes(image: Tables) -> pd.DataFrame:
     """
     sizes = image.chunks.uncompressed_size
     power = np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
-    frame = pd.DataFrame({"up_to": 1 << power, "bytes": sizes, "stored": image.chunks.compressed_size})
+    frame = pd.DataFrame({"up_to": 1 << power, "bytes": sizes, "stored": image.chunks.stored_size})
     return frame.groupby("up_to").agg(chunks=("bytes", "size"), bytes=("bytes", "sum"), stored=("stored", "sum"))
 
 

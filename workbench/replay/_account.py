@@ -100,7 +100,7 @@ def count_wait(world: World, actor: int, t: int) -> None:
     since, read = world.actors.since[actor], world.actors.job[actor]
     world.out.wait[read] += t - since
     world.count[Count.WAITS] += 1
-    _log(world, _WAIT, 0, actor, since, t - since, 0, read, -1, world.actors.reg[actor, Reg.WAITING], 1, 0, 0, 0, 0)
+    _log(world, _WAIT, 0, actor, since, t - since, 0, read, -1, world.actors.reg[actor, Reg.WANTED], 1, 0, 0, 0, 0)
 
 
 def count_arrival(world: World, actor: int, t: int) -> None:

@@ -79,7 +79,7 @@ def blob_map(
     lines = int(height * 7)
     laid = lay_out(image, lines, int(width * 150))
     owner = owners(image)
-    stored = owner.to_frame().assign(size=image.chunks.compressed_size).groupby("directory")["size"].sum()
+    stored = owner.to_frame().assign(size=image.chunks.stored_size).groupby("directory")["size"].sum()
     largest = list(stored.sort_values(ascending=False).index[: len(_TINTS)])
     tints = np.array([to_rgb(tint) for tint in [*_TINTS[: len(largest)], _OTHER]])
     which = owner.map({name: i for i, name in enumerate(largest)}).fillna(len(largest)).to_numpy(np.int64)
@@ -96,11 +96,11 @@ def blob_map(
 
 
 def _title(image: Tables, touched: npt.NDArray[np.bool_] | None) -> str:
-    total = int(image.chunks.compressed_size.sum())
+    total = int(image.chunks.stored_size.sum())
     text = f"The blob: {size(total)} in {count(len(image.chunks))} chunks"
     if touched is None:
         return text
-    return f"{text}, {percent(int(image.chunks.compressed_size[touched].sum()), total)} of it read"
+    return f"{text}, {percent(int(image.chunks.stored_size[touched].sum()), total)} of it read"
 
 
 def _painted(

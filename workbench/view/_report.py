@@ -125,7 +125,7 @@ def write_report(
 
 def _opening(image: Tables, run: Run, title: str, lede: str) -> str:
     programs = reads_of(run)[1]
-    files, stored = count(len(image.inodes)), size(float(image.chunks.compressed_size.sum()))
+    files, stored = count(len(image.inodes)), size(float(image.chunks.stored_size.sum()))
     said = lede or f"{', '.join(programs)}, read out of an image of {files} files and folders, {stored} compressed."
     return f"<h1>{escape(title)}</h1><p class='lede'>{escape(said)}</p>{summary_html(summarize(run.events, run.reads))}"
 

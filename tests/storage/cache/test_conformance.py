@@ -46,9 +46,11 @@ def read_here_and_there(cache: FileCache, made: Made, seed: int) -> None:
 @pytest.mark.parametrize("capacity", [None, 200_000])
 @pytest.mark.parametrize("amplify_io", [0, 1 << 20])
 @pytest.mark.parametrize("plan", ["exact", "reference"])
-def test_decides_the_same_again(plan: str, amplify_io: int, capacity: int | None, made: Made, tmp_path: Path) -> None:
+def test_decides_the_same_again(
+    plan: str, amplify_io: int, capacity: int | None, each_made: Made, tmp_path: Path
+) -> None:
     """8 threads, a prefetch and a bad line: bytes right, books balanced, at rest, and every decision repeated."""
-    recorder = Recorder()
+    made, recorder = each_made, Recorder()
     cache = open_cache(
         made,
         tmp_path,

@@ -39,7 +39,7 @@ def test_everything(made: Made, tmp_path: Path) -> None:
     assert len(backend.requests) == requests
     ledgers = audit(recorder.table())
     assert ledgers.asked == ledgers.hit == sum(map(len, made.contents))
-    assert ledgers.by_cause == {"prefetch": int(made.chunks.compressed_size.sum())}
+    assert ledgers.by_cause == {"prefetch": int(made.chunks.stored_size.sum())}
     assert_at_rest(cache)
     cache.close()
 

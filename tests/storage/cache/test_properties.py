@@ -19,6 +19,7 @@ from storage.testing.cache import assert_at_rest, expected, read_segments, ready
 from storage.testing.lru import plain_lru
 
 COMPRESSORS = st.sampled_from([Compressor.NONE, Compressor.LZ4_BLOCK, Compressor.GZIP, Compressor.ZSTD])
+STORED = st.tuples(st.sampled_from([1, 1, 3, 9]), st.booleans())  # how many to a batch, and whether encrypted
 AMPLIFY = st.sampled_from([0, 500, 20_000, 1 << 20])
 
 
@@ -34,7 +35,7 @@ def test_whatever_is_read(
     capacity = data.draw(st.none() | st.integers(0, total + 1), "capacity")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = make_blobs(folder, contents, compressor, gap)
+        made = make_blobs(folder, contents, compressor, gap, *data.draw(STORED, "stored"))
         recorder = Recorder()
         cache = open_cache(
             made,
@@ -81,7 +82,7 @@ def test_exact_never_fetches_twice(data: st.DataObject, contents: list[list[byte
     """Without a bound, plan `exact` asks for no chunk twice, whatever is read; and what it has is all it asked for."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = make_blobs(folder, contents, Compressor.ZSTD, gap)
+        made = make_blobs(folder, contents, Compressor.ZSTD, gap, *data.draw(STORED, "stored"))
         backend = WatchedBackend(LocalFs(made.folder))
         cache = open_cache(made, folder / "cache", backend=backend, amplify_io=amplify_io)
         for segments in data.draw(read_lists(made), "reads"):

@@ -24,8 +24,13 @@ def layout_of(rng: np.random.Generator, chunks: int, blobs: int = 1) -> Layout:
         start[mine] = np.cumsum(space[mine]) - length[mine]
         offset[mine] = np.cumsum(size[mine]) - size[mine]
     known = (rng.random(chunks) < 0.95).astype(np.uint8)
-    alone = np.zeros(chunks, np.uint8)
-    return Layout(blob, start, start + length, offset, size, known, np.arange(chunks), alone)
+    end, unit, kind = start + length, np.arange(chunks), np.zeros(chunks, np.uint8)
+    if rng.random() < 0.4:  # some of them in batches
+        unit = np.maximum.accumulate(np.where((rng.random(chunks) < 0.5) | (np.diff(blob, prepend=-1) != 0), unit, 0))
+        last = np.searchsorted(unit, unit, side="right") - 1
+        start, end, known = start[unit], end[last], known[unit]
+        kind = (np.bincount(unit, minlength=chunks)[unit] > 1).astype(np.uint8)
+    return Layout(blob, start, end, offset, size, known, unit, kind)
 
 
 def workload_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Generator
+from collections.abc import Container, Generator, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -298,8 +298,9 @@ class Model:
         self.evict(self.decider.arrive(read))
         mine = {chunk for chunk in read.chunks if self.decider.is_mine(read, chunk, STORING)}
         wanted = {read.segments.chunk[pos]: read.segments.length[pos] for pos in read.span}
+        paying = _paying(layout.unit, read.chunks, wanted, there)
         for chunk in read.chunks:
-            length = layout.end[chunk] - layout.start[chunk]
+            length = layout.end[chunk] - layout.start[chunk] if chunk in paying else 0
             if number < 0:
                 row["prefetch"] += length
                 if chunk in mine:
@@ -321,3 +322,12 @@ class Model:
             self.totals["bytes_evicted"] += self.decider.layout.size[chunk]
             self.totals["wasted"] += self.ahead.pop(chunk, 0)
             self.decider.evicted(chunk)
+
+
+def _paying(unit: Sequence[int], chunks: Iterable[int], wanted: Container[int], there: Container[int]) -> set[int]:
+    """Of each unit the chunk that its bytes are put down to."""
+    best: dict[int, tuple[bool, bool, int]] = {}
+    for chunk in chunks:
+        rank = (chunk not in wanted, chunk in there, chunk)
+        best[unit[chunk]] = min(best.get(unit[chunk], rank), rank)
+    return {chunk for _, _, chunk in best.values()}

@@ -14,6 +14,7 @@ from storage.events import Recorder
 from storage.factory import open_store
 from storage.image import open_image
 from storage.image.build import build
+from storage.image.tables import BATCH
 from workbench.replay import Settings, Workload, calibrate, replay
 
 COLUMNS = ["kind", "cause", "read_id", "blob", "chunk", "chunks", "offset", "length", "user_bytes", "outcome"]
@@ -115,6 +116,15 @@ def test_serial_is_the_same_of_v5(tree: Path, tmp_path: Path, plan: str, amplify
     assert rows_of(replay(workload, image, settings, record=True).events()) == live
     causes = {row["cause"] for row in live}
     assert ("amplify" in causes) == (amplify > 0)
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("eviction", [None, "lru"])
+def test_batches_are_the_same(tree: Path, tmp_path: Path, plan: str, eviction: str | None) -> None:
+    """The same on an image whose small files are stored in batches."""
+    build(tree, tmp_path / "image", chunk_size=64 << 10, batch_size=64 << 10)
+    assert (open_image(tmp_path / "image").chunks.kind == BATCH).any()
+    test_serial_is_the_same(tmp_path / "image", tmp_path, plan, 200_000, eviction)
 
 
 def test_calibrate(image_dir: Path, tmp_path: Path) -> None:

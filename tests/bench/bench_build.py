@@ -1,0 +1,83 @@
+"""Building an image of a 200 MB tree, whole process, against mkfs.erofs and a plain zstd pipe.
+
+Run with ``python tests/bench/bench_build.py``. Wanted on two cores: 200 MB/s for zstd, 350 for lz4, 450 for none.
+The three take turns; medians of a few rounds. Peers that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROUNDS = 3
+LARGE, SMALL = 160, 4_000
+BUILD = "import sys; from storage.image.build import build; build(sys.argv[1], sys.argv[2], compressor=sys.argv[3])"
+WANTED = {"zstd": 200, "lz4_block": 350, "none": 450}
+
+
+def main() -> None:
+    """Make the tree, let all take turns, and print."""
+    with tempfile.TemporaryDirectory() as place:
+        tree = Path(place) / "tree"
+        size = _make(tree)
+        runs: dict[str, Callable[[Path], None]] = {
+            **{f"build {name}": lambda out, name=name: _build(tree, out, name) for name in WANTED},
+            **{f"mkfs.erofs {name}": lambda out, name=name: _erofs(tree, out, name) for name in ("lz4", "none")},
+            "tar | zstd": lambda out: _pipe(tree, out),
+        }
+        spent: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(ROUNDS):
+            for name, run in runs.items():
+                out = Path(place) / "out"
+                start = time.perf_counter()
+                run(out)
+                if out.exists():
+                    spent[name].append(time.perf_counter() - start)
+                    shutil.rmtree(out) if out.is_dir() else out.unlink()
+        for name, seconds in spent.items():
+            wanted = WANTED.get(name.removeprefix("build "))
+            rate = f"{size / statistics.median(seconds) / 1e6:6.0f} MB/s" if seconds else "cannot be run here"
+            print(f"{name:16} {rate}{f' (wanted {wanted})' if wanted else ''}")
+
+
+def _make(tree: Path) -> int:
+    """Files of words, which compress to a third, and some noise; returns their bytes."""
+    rng = np.random.default_rng(7)
+    words = np.array([rng.bytes(int(n)) for n in rng.integers(2, 12, 4_000)], object)
+    total = 0
+    for number in range(LARGE + SMALL):
+        folder = tree / f"{number // 200}"
+        folder.mkdir(parents=True, exist_ok=True)
+        count = 150_000 if number < LARGE else 1_500
+        ranks = np.minimum(rng.zipf(1.3, count) - 1, len(words) - 1)
+        content = b"".join(words[ranks].tolist())
+        (folder / f"file-{number}").write_bytes(content)
+        total += len(content)
+    return total
+
+
+def _build(tree: Path, out: Path, compressor: str) -> None:
+    subprocess.run([sys.executable, "-c", BUILD, tree, out, compressor], check=True)
+
+
+def _erofs(tree: Path, out: Path, compressor: str) -> None:
+    how = [] if compressor == "none" else ["-z", compressor]
+    if shutil.which("mkfs.erofs"):
+        subprocess.run(["mkfs.erofs", "--quiet", "-C", "1048576", *how, out, tree], capture_output=True, check=False)
+
+
+def _pipe(tree: Path, out: Path) -> None:
+    if shutil.which("zstd"):
+        subprocess.run(f"tar -C {tree} -cf - . | zstd -q -3 -T2 -o {out}", shell=True, check=True)
+
+
+if __name__ == "__main__":
+    main()
