@@ -12,10 +12,10 @@ from storage.errors import FormatError, UnsupportedError
 from storage.image._ondisk import EROFS_MAGIC, SUPER_OFFSET
 from storage.image._super import table_at
 
-__all__ = ["Located", "locate"]
+__all__ = ["TOC_COMPRESSORS", "TOC_ENTRY", "Located", "locate"]
 
 _TAR_BLOCK = 512
-_TOC_ENTRY = np.dtype(
+TOC_ENTRY = np.dtype(
     [
         ("flags", "<u4"),
         ("reserved", "<u4"),
@@ -27,7 +27,7 @@ _TOC_ENTRY = np.dtype(
         ("reserved2", "V48"),
     ]
 )
-_TOC_COMPRESSORS = {1: Compressor.NONE, 2: Compressor.ZSTD, 4: Compressor.LZ4_BLOCK}
+TOC_COMPRESSORS = {1: Compressor.NONE, 2: Compressor.ZSTD, 4: Compressor.LZ4_BLOCK}
 _MAX_BOOTSTRAP = 4 << 30
 
 
@@ -121,7 +121,7 @@ def _inlined(content: bytes, path: Path) -> bytes:
         return content[start : start + size]
     if name != "rafs.blob.toc":
         raise FormatError("is not a RAFS image: no bootstrap, nor a blob with one in it", path=path)
-    for entry in table_at(np.frombuffer(content, np.uint8), _TOC_ENTRY, (start, size), "toc"):
+    for entry in table_at(np.frombuffer(content, np.uint8), TOC_ENTRY, (start, size), "toc"):
         if entry["name"] == b"image.boot":
             return _toc_content(content, entry, path)
     raise FormatError("is a blob without a bootstrap in it", path=path)
@@ -141,7 +141,7 @@ def _last_member(content: bytes, end: int, path: Path) -> tuple[str, int, int]:
 
 def _toc_content(content: bytes, entry: np.void, path: Path) -> bytes:
     start, stored, size = (int(entry[name]) for name in ("compressed_offset", "compressed_size", "uncompressed_size"))
-    compressor = _TOC_COMPRESSORS.get(int(entry["flags"]))
+    compressor = TOC_COMPRESSORS.get(int(entry["flags"]))
     if compressor is None:
         raise UnsupportedError(f"the ToC has flags {entry['flags']:#x}", path=path, field="toc")
     if start + stored > len(content) or size > _MAX_BOOTSTRAP:

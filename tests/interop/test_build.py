@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from storage.image import open_image
+from storage.image import open_bootstrap, open_image
 from storage.image.build import TarTree, build, image_tree, open_tar
 
-OPTIONS = {
-    "v6-none": ("none", 1 << 20),
-    "v6-lz4": ("lz4_block", 1 << 20),
-    "v6-zstd": ("zstd", 1 << 20),
-    "v6-zstd-chunk4k": ("zstd", 4096),
-    "v6-zstd-chunk64k": ("zstd", 64 << 10),
+OPTIONS: dict[str, dict[str, Any]] = {
+    "v6-none": {"compressor": "none"},
+    "v6-lz4": {"compressor": "lz4_block"},
+    "v6-lz4-batch64k": {"compressor": "lz4_block", "batch_size": 64 << 10},
+    "v6-zstd": {},
+    "v6-zstd-batch": {"batch_size": 1 << 20},
+    "v6-zstd-chunk4k": {"chunk_size": 4096},
+    "v6-zstd-chunk64k": {"chunk_size": 64 << 10},
+    "v6-zstd-encrypt": {"encrypt": True},
+    "v6-zstd-inline": {"inline": True},
+    "v6-zstd-inline-toc": {"inline": True, "toc": True},
+    "v6-zstd-prefetch": {"prefetch_policy": "fs"},
+    "v6-zstd-prefetch-blob": {"prefetch_policy": "blob"},
 }
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_same_bytes(name: str, refs: Path, tmp_path: Path) -> None:
-    """Out of v6-none comes any other image of the same tree: data blob and bootstrap, byte for byte."""
+    """Out of v6-none comes any other image of the same tree: data blob and bootstrap, byte for byte.
+
+    The encrypted one is given the key and the tweak that the reference drew.
+    """
     for needed in ("v6-none", name):
         if not (refs / needed).is_dir():
             pytest.skip(f"no {needed} in {refs}")
-    compressor, chunk_size = OPTIONS[name]
+    options = dict(OPTIONS[name])
+    if "encrypt" in options:
+        (info,) = open_bootstrap(refs / name).infos
+        options["encrypt"] = (info.cipher_key, info.cipher_iv)
+    if "prefetch_policy" in options:
+        options["prefetch"] = json.loads((refs / name / "ref.json").read_text())["prefetch_input"].split()
     tree = image_tree(open_image(refs / "v6-none"), refs / "v6-none" / "blobs")
-    built = build(tree, tmp_path, compressor=compressor, chunk_size=chunk_size)
+    built = build(tree, tmp_path, **options)
     assert built.blob is not None
     (blob,) = (refs / name / "blobs").iterdir()
-    bootstrap = refs / name / "bootstrap"
+    bootstrap = blob if options.get("inline") else refs / name / "bootstrap"
     for ours, its in ((built.blob, blob), (built.bootstrap, bootstrap)):
-        print(f"{name:18} {its.stat().st_size:9,} bytes: ours {digest(ours)}, its {digest(its)}")
+        print(f"{name:22} {its.stat().st_size:9,} bytes: ours {digest(ours)}, its {digest(its)}")
     assert built.blob.name == blob.name
     assert built.blob.read_bytes() == blob.read_bytes()
     assert built.bootstrap.read_bytes() == bootstrap.read_bytes()
+
+
+def test_chunk_dict(refs: Path, tmp_path: Path) -> None:
+    """What a chunk dict holds is used where it is: the reference's blob of the rest, and its bootstrap."""
+    folder = refs / "chunkdict-v6"
+    if not folder.is_dir():
+        pytest.skip(f"no chunkdict-v6 in {refs}")
+    tree = image_tree(open_image(folder / "image.boot"), folder / "blobs")
+    built = build(tree, tmp_path, chunk_dict=folder / "dict.boot")
+    assert built.blob is not None
+    assert built.blob.read_bytes() == (folder / "blobs" / built.blob.name).read_bytes()
+    assert built.bootstrap.read_bytes() == (folder / "image.boot").read_bytes()
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from storage.events import Recorder
 from storage.factory import open_store
 from storage.fs import Rafs
+from storage.plan._state import MIN_BATCH
 
-IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zstd", "v6-zstd-chunk64k")
+IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zstd", "v6-zstd-chunk64k", "v6-zstd-batch")
 Range = tuple[int, int]
 
 # What it asked for there, and then again.
@@ -91,3 +92,21 @@ def test_exact_asks_no_more(image: str, order: str, refs: Path, tmp_path: Path) 
         its = [(offset, length) for step in entry["steps"] for _, offset, length in step["backend_ranges"]]
         assert len(ours) <= len(its)
         assert sum(length for _, length in ours) <= sum(length for _, length in its)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_exact_costs_no_more(image: str, refs: Path, tmp_path: Path) -> None:
+    """The same reads under `exact`, with the reference's window: never more requests or bytes, nothing twice."""
+    for number, entry in enumerate(e for e in entries(refs) if e["image"] == image):
+        window, costs = max(entry["amplify_io"], MIN_BATCH), {}
+        for plan in ("reference", "exact"):
+            recorder, cache = Recorder(), tmp_path / f"{plan}-{number}"
+            with open_store(refs / image, cache_dir=cache, plan=plan, amplify_io=window, recorder=recorder) as rafs:
+                ranges = [each for step in entry["steps"] for each in asked(rafs, recorder, step)]
+            costs[plan] = (len(ranges), sum(length for _, length in ranges))
+        its, ours = costs["reference"], costs["exact"]
+        case = f"{image:16} {entry['order']:8} {entry['amplify_io']:9,}"
+        print(f"{case}  reference {its[0]:3} requests {its[1]:10,} bytes  exact {ours[0]:3} {ours[1]:10,}")
+        assert ours[0] <= its[0], case
+        assert ours[1] <= its[1], case
+        assert not pc.any(pc.equal(recorder.table()["cause"], "refetch")).as_py(), case

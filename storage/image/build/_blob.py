@@ -1,8 +1,8 @@
-"""Writing a data blob: chunks, deduplicated and compressed, and behind them ``blob.meta``.
+"""Writing a data blob's chunks: deduplicated, put together in batches, compressed, encrypted.
 
 The bytes are the reference's: its order of files, its alignment, its codec settings.
 
-Source: nydus ``builder/src/core/{node,blob,chunk_dict}.rs``.
+Source: nydus ``builder/src/core/{node,blob,chunk_dict}.rs``, ``storage/src/meta/batch.rs``.
 """
 
 from __future__ import annotations
@@ -13,26 +13,36 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, NamedTuple
 
-import numpy as np
-
-from storage.codec import Compressor, Digester, compress, crc32c, digest
+from storage.codec import Cipher, compress, crc32c, digest, encrypt
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOCK_SIZE,
     CHUNK_HAS_CRC32,
-    CHUNK_INFO_V1,
+    CHUNK_IS_COMPRESSED,
     MAX_CHUNKS_PER_BLOB,
-    META_HEADER,
-    META_MAGIC,
+    RECORD_IS_ENCRYPTED,
 )
-from storage.image.blob_info import BlobFeatures, BlobInfo
+from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._node import Content, Node
+from storage.image.build._recipe import Recipe
 
-__all__ = ["ChunkList", "Sink", "write_blob", "write_chunks"]
+__all__ = ["OWN", "ChunkList", "Sink", "Unit", "write_chunks"]
 
-_AHEAD = 16  # chunks that may be compressed ahead of the one to be written
+_AHEAD = 16  # units that may be compressed ahead of the one to be written
+OWN = -1  # the blob that is written, among those of the chunk dict
+
+
+@dataclass
+class Unit:
+    """What is stored as one: rows of the chunk list, and where it lies; several rows are a batch."""
+
+    rows: list[int]
+    plain_size: int
+    batch: bool
+    offset: int = 0
+    size: int = 0
 
 
 @dataclass
@@ -45,6 +55,10 @@ class ChunkList:
         Which blob a chunk is in, and its index there.
     flags
         As the chunk table has them: whether it is compressed, has a CRC32C, and so on.
+    blobs
+        Which blobs those are, in the order of their first use: blobs of the chunk dict, or OWN.
+    units
+        Of the blob that is written.
     duplicates
         Chunks that were there already.
     """
@@ -58,10 +72,27 @@ class ChunkList:
     uncompressed_offset: list[int] = field(default_factory=list)
     uncompressed_size: list[int] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
+    blobs: list[int] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
     duplicates: int = 0
 
     def __len__(self) -> int:
         return len(self.digest)
+
+    @property
+    def own(self) -> list[int]:
+        """Rows in the blob that is written, in its order."""
+        return [row for unit in self.units for row in unit.rows]
+
+    def append(self, blob: int, key: bytes, **values: int) -> int:
+        """Add a chunk of a blob as `blobs` has it; returns its row."""
+        if blob not in self.blobs:
+            self.blobs.append(blob)
+        self.blob.append(self.blobs.index(blob))
+        self.digest.append(key)
+        for name, value in values.items():
+            getattr(self, name).append(value)
+        return len(self.digest) - 1
 
 
 class Sink:
@@ -72,55 +103,35 @@ class Sink:
         self._checksum = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
-        self._checksum.update(data)
+    def write(self, data: bytes, counted: bool = True) -> None:
+        """Append bytes; those that are not `counted` are left out of the SHA-256."""
+        if counted:
+            self._checksum.update(data)
         self._file.write(data)
         self.size += len(data)
+
+    def digest(self) -> bytes:
+        """The SHA-256 so far."""
+        return self._checksum.digest()
 
     def hexdigest(self) -> str:
         """The SHA-256 so far, in hex."""
         return self._checksum.hexdigest()
 
 
-def write_blob(
-    files: Iterable[Node],
-    out: Sink,
-    compressor: Compressor,
-    digester: Digester,
-    chunk_size: int,
-) -> tuple[ChunkList, BlobInfo | None]:
-    """Write the chunks of `files` and their ``blob.meta`` to `out`.
+class _New(NamedTuple):
+    """A chunk that is not there yet."""
 
-    Returns
-    -------
-    tuple
-        The chunks, and the blob; None where no file has content.
-
-    Raises
-    ------
-    FormatError
-        See `write_chunks`.
-    """
-    chunks = write_chunks(files, out, compressor, digester, chunk_size)
-    if len(chunks) == 0:
-        return chunks, None
-    return chunks, _write_meta(chunks, out, compressor, digester, chunk_size)
+    row: int
+    plain: bytes
+    small: bool  # it may go into a batch
 
 
-def write_chunks(
-    files: Iterable[Node],
-    out: Sink,
-    compressor: Compressor,
-    digester: Digester,
-    chunk_size: int,
-    aligned: bool = True,
-) -> ChunkList:
-    """Write the chunks of `files` to `out`.
+def write_chunks(files: Iterable[Node], out: Sink, recipe: Recipe, dictionary: ChunkDict | None = None) -> ChunkList:
+    """Write the chunks of `files` to `out`, but for those that the dictionary has.
 
     Each file's `Node.chunks` is filled in. Chunks are compressed by all cores, a few ahead of
-    the one that is written, so memory does not grow with the tree. In the uncompressed blob
-    they begin at multiples of 4096 if `aligned`, else where the one before ends.
+    the one that is written, so memory does not grow with the tree.
 
     Raises
     ------
@@ -128,16 +139,15 @@ def write_chunks(
         If a file cannot be read, or is not as long as it was.
     """
     chunks = ChunkList()
-    unit = BLOCK_SIZE if aligned else 1
-    waiting: deque[tuple[bytes, Future[bytes]]] = deque()
+    waiting: deque[tuple[Unit, Future[tuple[bytes, bool]]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for plain in _new_chunks(files, chunks, digester, chunk_size, unit):
-                waiting.append((plain, pool.submit(compress, compressor, plain)))
+            for unit, plain in _units(_new_chunks(files, chunks, recipe, dictionary), recipe.batch_size):
+                waiting.append((unit, pool.submit(_pack, recipe, plain)))
                 if len(waiting) > _AHEAD:
-                    _write_chunk(*waiting.popleft(), chunks, out)
+                    _write_unit(*waiting.popleft(), chunks, out)
             while waiting:
-                _write_chunk(*waiting.popleft(), chunks, out)
+                _write_unit(*waiting.popleft(), chunks, out)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -145,40 +155,58 @@ def write_chunks(
 
 
 def _new_chunks(
-    files: Iterable[Node], chunks: ChunkList, digester: Digester, chunk_size: int, unit: int
-) -> Iterator[bytes]:
-    """Bytes of each chunk that is not there yet, in order; the others are only noted."""
-    index_of: dict[bytes, int] = {}
+    files: Iterable[Node], chunks: ChunkList, recipe: Recipe, dictionary: ChunkDict | None
+) -> Iterator[_New]:
+    """Each chunk that is not there yet, in order; the others are only noted."""
+    row_of: dict[bytes, int] = {}
     seen: dict[object, list[int]] = {}
+    count = end = 0
     for node in files:
         if node.identity in seen:
             node.chunks = seen[node.identity]
             continue
-        for plain in _read(node, chunk_size):
-            key = digest(digester, plain)
-            index = index_of.get(key, -1)
-            if index < 0:
-                index = index_of[key] = _append(chunks, key, plain, unit)
-                yield plain
+        small = node.size <= recipe.chunk_size and node.size < recipe.batch_size // 2
+        for plain in _read(node, recipe.chunk_size):
+            key = digest(recipe.digester, plain)
+            row = row_of.get(key, -1)
+            if row < 0 and dictionary is not None:
+                row = row_of[key] = _from_dictionary(chunks, dictionary, key, len(plain))
+            if row < 0:
+                row = row_of[key] = _append(chunks, key, plain, count, end, recipe)
+                unit = BLOCK_SIZE if recipe.aligned else 1
+                count, end = count + 1, -(-(chunks.uncompressed_offset[row] + len(plain)) // unit) * unit
+                yield _New(row, plain, small)
             else:
                 chunks.duplicates += 1
-            node.chunks.append(index)
+            node.chunks.append(row)
         if node.identity is not None:
             seen[node.identity] = node.chunks
 
 
-def _append(chunks: ChunkList, key: bytes, plain: bytes, unit: int) -> int:
-    index = len(chunks)
+def _from_dictionary(chunks: ChunkList, dictionary: ChunkDict, key: bytes, size: int) -> int:
+    """Add a chunk as the dictionary has it; -1 if it has not."""
+    record = dictionary.find(key, size)
+    if record is None:
+        return -1
+    names = ("index", "flags", "compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size")
+    values = {name: int(record[name]) for name in names}
+    return chunks.append(int(record["blob_index"]), key, crc32c=int(record["crc32"]), **values)
+
+
+def _append(chunks: ChunkList, key: bytes, plain: bytes, index: int, offset: int, recipe: Recipe) -> int:
     if index >= MAX_CHUNKS_PER_BLOB:
         raise FormatError(f"the tree has more than {MAX_CHUNKS_PER_BLOB} chunks: take larger ones")
-    end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1] if index else 0
-    chunks.blob.append(0)
-    chunks.index.append(index)
-    chunks.digest.append(key)
-    chunks.crc32c.append(crc32c(plain))
-    chunks.uncompressed_offset.append(-(-end // unit) * unit)
-    chunks.uncompressed_size.append(len(plain))
-    return index
+    return chunks.append(
+        OWN,
+        key,
+        index=index,
+        crc32c=crc32c(plain),
+        compressed_offset=0,  # which stays so for chunks of a batch
+        compressed_size=0,
+        uncompressed_offset=offset,
+        uncompressed_size=len(plain),
+        flags=CHUNK_HAS_CRC32 | (0 if recipe.cipher is Cipher.NONE else RECORD_IS_ENCRYPTED),
+    )
 
 
 def _read(node: Node, chunk_size: int) -> Iterator[bytes]:
@@ -204,70 +232,36 @@ def _read_exactly(content: Content, length: int, node: Node) -> bytes:
     return bytes(buffer)
 
 
-def _write_chunk(plain: bytes, packed: Future[bytes], chunks: ChunkList, out: Sink) -> None:
-    stored = packed.result()
+def _units(new: Iterable[_New], batch_size: int) -> Iterator[tuple[Unit, bytes]]:
+    """Chunks as they are stored: small ones together, until they would reach a batch or a large one comes."""
+    rows, parts, size = list[int](), list[bytes](), 0
+    for chunk in new:
+        if rows and (not chunk.small or size + len(chunk.plain) >= batch_size):
+            yield Unit(rows, size, batch=True), b"".join(parts)
+            rows, parts, size = [], [], 0
+        if not chunk.small:
+            yield Unit([chunk.row], len(chunk.plain), batch=False), chunk.plain
+            continue
+        rows.append(chunk.row)
+        parts.append(chunk.plain)
+        size += len(chunk.plain)
+    if rows:
+        yield Unit(rows, size, batch=True), b"".join(parts)
+
+
+def _pack(recipe: Recipe, plain: bytes) -> tuple[bytes, bool]:
+    """A unit as it is stored, and whether it is compressed: what does not get smaller is not."""
+    stored = compress(recipe.compressor, plain)
     compressed = len(stored) < len(plain)
-    if not compressed:
-        stored = plain
-    index = len(chunks.compressed_offset)
-    offset = chunks.compressed_offset[-1] + chunks.compressed_size[-1] if index else 0
-    chunks.compressed_offset.append(offset)
-    chunks.compressed_size.append(len(stored))
-    chunks.flags.append(CHUNK_HAS_CRC32 | compressed)
+    return encrypt(recipe.cipher, recipe.key, recipe.iv, stored if compressed else plain), compressed
+
+
+def _write_unit(unit: Unit, packed: Future[tuple[bytes, bool]], chunks: ChunkList, out: Sink) -> None:
+    stored, compressed = packed.result()
+    unit.offset, unit.size = out.size, len(stored)
+    if not unit.batch:
+        (row,) = unit.rows
+        chunks.compressed_offset[row], chunks.compressed_size[row] = unit.offset, unit.size
+        chunks.flags[row] |= CHUNK_IS_COMPRESSED if compressed else 0
+    chunks.units.append(unit)
     out.write(stored)
-
-
-def _write_meta(
-    chunks: ChunkList,
-    out: Sink,
-    compressor: Compressor,
-    digester: Digester,
-    chunk_size: int,
-) -> BlobInfo:
-    array = _chunk_info(chunks).tobytes()
-    stored = compress(compressor, array)
-    meta_compressor = compressor if len(stored) < len(array) else Compressor.NONE
-    if meta_compressor is Compressor.NONE:
-        stored = array
-    offset = chunks.compressed_offset[-1] + chunks.compressed_size[-1]
-    features = BlobFeatures.ALIGNED | BlobFeatures.CAP_TAR_TOC
-    header = np.zeros(1, META_HEADER)
-    header["magic"] = header["magic2"] = META_MAGIC
-    header["features"] = features
-    header["ci_compressor"] = meta_compressor
-    header["ci_entries"] = len(chunks)
-    header["ci_offset"] = offset
-    header["ci_compressed_size"] = len(stored)
-    header["ci_uncompressed_size"] = len(array)
-    out.write(stored)
-    out.write(header.tobytes())
-    end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1]
-    return BlobInfo(
-        blob_index=0,
-        blob_id=out.hexdigest(),
-        features=features,
-        compressed_size=offset + len(stored) + header.nbytes,
-        uncompressed_size=-(-end // BLOCK_SIZE) * BLOCK_SIZE,
-        chunk_size=chunk_size,
-        chunk_count=len(chunks),
-        compressor=compressor,
-        digester=digester,
-        meta_ci_compressor=meta_compressor,
-        meta_ci_offset=offset,
-        meta_ci_compressed_size=len(stored),
-        meta_ci_uncompressed_size=len(array),
-    )
-
-
-def _chunk_info(chunks: ChunkList) -> np.ndarray:
-    """The chunk information array, version 1."""
-    size = np.array(chunks.compressed_size, np.uint64) - np.uint64(1)
-    plain = np.array(chunks.uncompressed_size, np.uint64) - np.uint64(1)
-    offset, place = np.array(chunks.compressed_offset, np.uint64), np.array(chunks.uncompressed_offset, np.uint64)
-    if offset[-1] >= 1 << 40 or place[-1] >= 1 << 44:
-        raise FormatError("the tree is too large for one blob")
-    low, high = np.uint64(0xFFFFF), np.uint64(0xF00000)
-    records = np.zeros(len(chunks), CHUNK_INFO_V1)
-    records["compressed"] = (size & low) << np.uint64(44) | (size & high) << np.uint64(20) | offset
-    records["uncompressed"] = (plain & low) << np.uint64(44) | (plain & high) >> np.uint64(12) | place
-    return records

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from storage.codec import Compressor, Digester
+from storage.codec import Cipher, Compressor, Digester
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOB_ENTRY,
@@ -52,7 +52,8 @@ _FILE_TYPES = {
 }
 _COMPRESSION_FLAGS = {Compressor.NONE: 0x1, Compressor.LZ4_BLOCK: 0x2, Compressor.GZIP: 0x40, Compressor.ZSTD: 0x80}
 _HASH_FLAGS = {Digester.BLAKE3: 0x4, Digester.SHA256: 0x8}
-_EXPLICIT_UID_GID, _HAS_XATTR, _INLINED_CHUNK_DIGEST, _ENCRYPTION_NONE = 0x10, 0x20, 0x100, 0x0100_0000
+_EXPLICIT_UID_GID, _HAS_XATTR, _INLINED_CHUNK_DIGEST = 0x10, 0x20, 0x100
+_ENCRYPTION_FLAGS = {Cipher.NONE: 0x0100_0000, Cipher.AES128XTS: 0x0200_0000}
 _MAP_ALIGNMENT = 0x8_0000
 
 
@@ -94,7 +95,8 @@ def dump_bootstrap(
     table = len(image)
     image += records
     image += bytes(_up(len(image), BLOCK_SIZE) - len(image))
-    flags = _COMPRESSION_FLAGS[compressor] | _HASH_FLAGS[digester] | _EXPLICIT_UID_GID | _ENCRYPTION_NONE
+    flags = _COMPRESSION_FLAGS[compressor] | _HASH_FLAGS[digester] | _EXPLICIT_UID_GID
+    flags |= _ENCRYPTION_FLAGS[max((info.cipher for info in infos), default=Cipher.NONE)]
     flags |= _HAS_XATTR if any(node.xattrs for node in nodes) else 0
     if infos and all(info.has_feature(BlobFeatures.INLINED_CHUNK_DIGEST) for info in infos):
         flags |= _INLINED_CHUNK_DIGEST
@@ -272,6 +274,13 @@ def _blob_entry(info: BlobInfo) -> bytes:
         ci_offset=info.meta_ci_offset,
         ci_compressed_size=info.meta_ci_compressed_size,
         ci_uncompressed_size=info.meta_ci_uncompressed_size,
+        toc_size=info.toc_size,
+        toc_digest=info.toc_digest,
+        cipher=info.cipher,
+        # The key takes the place of a digest, and half of the tweak that of a size.
+        meta_digest=info.cipher_key,
+        meta_size=int.from_bytes(info.cipher_iv[:8], "little"),
+        cipher_iv=info.cipher_iv[8:],
     )
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from storage.codec import Compressor, Digester
+from storage.codec import Cipher, Compressor, Digester
+from storage.codec._cipher import IV_SIZE, KEY_SIZE
 from storage.errors import ConfigError, FormatError
-from storage.image._ondisk import BLOCK_SIZE, MAX_CHUNK_SIZE
-from storage.image.build._blob import ChunkList, Sink, write_blob
-from storage.image.build._bootstrap import dump_bootstrap
-from storage.image.build._layout import place_nodes
+from storage.image.build._blob import Sink
+from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._node import Node, directory_tree, walk
 from storage.image.build._prefetch import Prefetch, arrange
+from storage.image.build._recipe import Recipe
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._v5 import write_v5
+from storage.image.build._v6 import write_v6
 
 __all__ = ["BuildResult", "build"]
 
@@ -56,7 +57,11 @@ def build(
     chunk_size: int = 1 << 20,
     version: int = 6,
     inline: bool = False,
+    toc: bool = False,
     aligned_chunk: bool = False,
+    batch_size: int = 0,
+    encrypt: bool | tuple[bytes, bytes] = False,
+    chunk_dict: str | Path | None = None,
     prefetch: Sequence[str] = (),
     prefetch_policy: str = "none",
     progress: bool = False,
@@ -76,14 +81,23 @@ def build(
     version
         Of RAFS: 5 or 6.
     inline
-        v5: whether the bootstrap goes to the end of the blob, instead of a file of its own.
+        Whether the bootstrap goes to the end of the blob, instead of a file of its own.
+    toc
+        v6: whether the blob ends with digests of its chunks and a table of contents.
     aligned_chunk
         v5: whether chunks begin at multiples of 4096 in the uncompressed blob, as v6's do.
+    batch_size
+        v6: files smaller than half of it are compressed together, up to it; 0 for each alone.
+    encrypt
+        v6: whether to encrypt with AES-128-XTS: with random key and tweak, or with those given.
+        They stand in the bootstrap, which then is what is to be kept secret.
+    chunk_dict
+        v6: the bootstrap of an image whose chunks are used where they are, instead of written.
     prefetch
-        v5: absolute paths within the tree, whose files go first into the blob.
+        Absolute paths within the tree, whose files go first into the blob.
     prefetch_policy
-        ``fs`` lists what `prefetch` names in the bootstrap, ``blob`` has the blob table tell how
-        much of the blob to read ahead, ``none`` leaves `prefetch` aside.
+        ``fs`` lists what `prefetch` names in the bootstrap, ``blob`` has v5's blob table tell
+        how much of the blob to read ahead, ``none`` leaves `prefetch` aside.
     progress
         Whether to show a bar, if it takes long.
 
@@ -94,36 +108,44 @@ def build(
     ConfigError
         If an option is out of range, or `out` cannot be written.
     """
-    if chunk_size & (chunk_size - 1) or not BLOCK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
-        raise ConfigError(f"a chunk size of {chunk_size} is none: powers of two from 4 KiB to 16 MiB are")
     if version not in (5, 6):
         raise ConfigError(f"there is no RAFS v{version} to be built: 5 and 6 are", field="version")
     if prefetch_policy not in ("none", "fs", "blob"):
         raise ConfigError(f"no prefetch policy is called {prefetch_policy!r}; there are none, fs, blob")
-    if version == 6 and (inline or aligned_chunk or prefetch_policy != "none"):
-        raise ConfigError("inline, aligned_chunk and prefetch are options of v5", field="version")
-    packer, hasher = Compressor.from_name(compressor), Digester.from_name(digester)
+    if version == 6 and aligned_chunk:
+        raise ConfigError("chunks of v6 are aligned", field="aligned_chunk")
+    if version == 5 and (batch_size or encrypt or toc or chunk_dict):
+        raise ConfigError("batches, encryption, tables of contents and chunk dicts are of v6", field="version")
+    key, iv = encrypt if isinstance(encrypt, tuple) else (os.urandom(KEY_SIZE), os.urandom(IV_SIZE))
+    recipe = Recipe(
+        Compressor.from_name(compressor),
+        Digester.from_name(digester),
+        chunk_size,
+        aligned=version == 6 or aligned_chunk,
+        batch_size=batch_size,
+        cipher=Cipher.AES128XTS if encrypt else Cipher.NONE,
+        key=key if encrypt else b"",
+        iv=iv if encrypt else b"",
+        inline=inline,
+        toc=toc,
+    )
+    dictionary = ChunkDict(chunk_dict) if chunk_dict else None
+    if dictionary is not None:
+        dictionary.check(recipe.digester, chunk_size)
     root, order = _ordered(source, prefetch if prefetch_policy != "none" else ())
+    listed = order.listed if order and prefetch_policy == "fs" else None
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
         with _partial(blobs) as partial:
             sink, shown = Sink(partial.file), _files(source, order, progress)
             if version == 5:
-                chunks, blob_id, image = write_v5(
-                    root,
-                    shown,
-                    sink,
-                    packer,
-                    hasher,
-                    chunk_size,
-                    inline=inline,
-                    aligned_chunk=aligned_chunk,
-                    ahead=order.first if order and prefetch_policy == "blob" else 0,
-                    listed=order.listed if order and prefetch_policy == "fs" else None,
-                )
+                ahead = order.first if order and prefetch_policy == "blob" else 0
+                chunks, blob_id, image = write_v5(root, shown, sink, recipe, ahead=ahead, listed=listed)
             else:
-                chunks, blob_id, image = _write_v6(root, shown, sink, packer, hasher, chunk_size)
+                chunks, blob_id, image = write_v6(
+                    root, shown, sink, recipe, dictionary=dictionary, listed=listed or ()
+                )
             blob = blobs / blob_id if blob_id else None
             partial.keep(blob)
         if not inline:
@@ -138,7 +160,7 @@ def build(
         files=1 + sum(1 for _ in walk(root)),
         chunks=len(chunks),
         duplicates=chunks.duplicates,
-        plain_bytes=sum(chunks.uncompressed_size),
+        plain_bytes=sum(unit.plain_size for unit in chunks.units),
         blob_bytes=sink.size if blob else 0,
     )
 
@@ -152,15 +174,6 @@ def _ordered(source: str | Path | Node | TarTree, prefetch: Sequence[str]) -> tu
     root = source if isinstance(source, Node) else directory_tree(source)
     _check_names(root)
     return root, arrange(root, prefetch)
-
-
-def _write_v6(
-    root: Node, files: Iterable[Node], out: Sink, compressor: Compressor, digester: Digester, chunk_size: int
-) -> tuple[ChunkList, str | None, bytes]:
-    chunks, info = write_blob(files, out, compressor, digester, chunk_size)
-    end = place_nodes(root, chunk_size)
-    image = dump_bootstrap(root, end, chunks, [info] if info else [], compressor, digester, chunk_size)
-    return chunks, info.blob_id if info else None, image
 
 
 def _files(source: str | Path | Node | TarTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:

@@ -1,0 +1,98 @@
+"""A v6 image: chunks with their ``blob.meta``, and a bootstrap beside the blob or at its end.
+
+Source: nydus ``builder/src/{directory,lib}.rs``, ``builder/src/core/blob.rs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from storage.codec import Compressor, compress
+from storage.image.blob_info import BlobInfo
+from storage.image.build._blob import OWN, ChunkList, Sink, write_chunks
+from storage.image.build._blob_meta import write_meta
+from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_dict import ChunkDict
+from storage.image.build._layout import place_nodes
+from storage.image.build._node import Node
+from storage.image.build._recipe import Recipe
+from storage.image.build._toc import Toc, tar_header
+
+__all__ = ["write_v6"]
+
+# A blob with its bootstrap in it cannot name itself there.
+_ITSELF = "x" * 64
+
+
+def write_v6(
+    root: Node,
+    files: Iterable[Node],
+    out: Sink,
+    recipe: Recipe,
+    *,
+    dictionary: ChunkDict | None = None,
+    listed: Sequence[Node] = (),
+) -> tuple[ChunkList, str | None, bytes]:
+    """Write the blob of a tree, and make its bootstrap.
+
+    Parameters
+    ----------
+    root, files
+        The tree, and its files with content in the order in which they are written.
+    dictionary
+        Chunks that need not be written.
+    listed
+        Nodes of the prefetch table.
+
+    Returns
+    -------
+    tuple
+        The chunks, the blob's id or None where there is no blob, and the bootstrap.
+    """
+    toc = Toc()
+    chunks = write_chunks(files, out, recipe, dictionary)
+    own = write_meta(chunks, out, recipe, toc) if chunks.units else None
+    if own is not None and recipe.toc and not recipe.inline:
+        own = _with_toc(own, out, toc)
+    if own is not None:
+        own = replace(own, blob_id=_ITSELF if recipe.inline else out.hexdigest())
+    end = place_nodes(root, recipe.chunk_size)
+    infos, options = _infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
+    image = dump_bootstrap(root, end, chunks, infos, *options, listed)
+    if not recipe.inline:
+        return chunks, own.blob_id if own else None, image
+    _write_inline(image, out, recipe, toc)
+    return chunks, out.hexdigest(), image
+
+
+def _with_toc(info: BlobInfo, out: Sink, toc: Toc) -> BlobInfo:
+    """Write the table of contents at the end of the blob."""
+    table, digest = toc.dump()
+    out.write(table)
+    return replace(info, compressed_size=out.size, toc_size=len(table), toc_digest=digest)
+
+
+def _infos(chunks: ChunkList, own: BlobInfo | None, dictionary: ChunkDict | None) -> list[BlobInfo]:
+    """The image's blobs, in the order of their first use."""
+    infos = []
+    for number, blob in enumerate(chunks.blobs):
+        info = own if blob == OWN else dictionary.infos[blob] if dictionary else None
+        assert info is not None
+        infos.append(replace(info, blob_index=number))
+    return infos
+
+
+def _write_inline(image: bytes, out: Sink, recipe: Recipe, toc: Toc) -> None:
+    """Write the bootstrap to the end of the blob; with a table of contents it is compressed."""
+    stored, compressor = image, Compressor.NONE
+    if recipe.toc:
+        packed = compress(Compressor.ZSTD, image)
+        if len(packed) < len(image):
+            stored, compressor = packed, Compressor.ZSTD
+        toc.add("image.boot", compressor, hashlib.sha256(image).digest(), out.size, len(stored), len(image))
+    out.write(stored)
+    out.write(tar_header("image.boot", len(stored)))
+    if recipe.toc:
+        out.write(toc.dump()[0])
