@@ -28,7 +28,7 @@ from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._node import Content, Node
 from storage.image.build._recipe import Recipe
 
-__all__ = ["OWN", "ChunkList", "Sink", "Unit", "write_chunks"]
+__all__ = ["OWN", "ChunkList", "Sink", "Unit", "pack", "write_chunks"]
 
 _AHEAD = 16  # units that may be compressed ahead of the one to be written
 OWN = -1  # the blob that is written, among those of the chunk dict
@@ -143,7 +143,7 @@ def write_chunks(files: Iterable[Node], out: Sink, recipe: Recipe, dictionary: C
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for unit, plain in _units(_new_chunks(files, chunks, recipe, dictionary), recipe.batch_size):
-                waiting.append((unit, pool.submit(_pack, recipe, plain)))
+                waiting.append((unit, pool.submit(pack, recipe, plain)))
                 if len(waiting) > _AHEAD:
                     _write_unit(*waiting.popleft(), chunks, out)
             while waiting:
@@ -249,7 +249,7 @@ def _units(new: Iterable[_New], batch_size: int) -> Iterator[tuple[Unit, bytes]]
         yield Unit(rows, size, batch=True), b"".join(parts)
 
 
-def _pack(recipe: Recipe, plain: bytes) -> tuple[bytes, bool]:
+def pack(recipe: Recipe, plain: bytes) -> tuple[bytes, bool]:
     """A unit as it is stored, and whether it is compressed: what does not get smaller is not."""
     stored = compress(recipe.compressor, plain)
     compressed = len(stored) < len(plain)
