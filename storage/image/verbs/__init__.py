@@ -10,6 +10,7 @@ from storage.image.verbs._inspect import inspect_blobs, inspect_chunk, inspect_f
 from storage.image.verbs._merge import Merged, merge
 from storage.image.verbs._optimize import FileRanges, optimize, parse_prefetch_files
 from storage.image.verbs._overlay import overlay
+from storage.image.verbs._parent import build_on
 from storage.image.verbs._rebuild import Rebuilt
 from storage.image.verbs._report import Problem, Report
 from storage.image.verbs._statistics import Statistics, statistics
@@ -30,6 +31,7 @@ __all__ = [
     "Unpacked",
     "Verity",
     "block_map",
+    "build_on",
     "check",
     "chunkdict",
     "compact",
