@@ -17,6 +17,8 @@ from storage.image.v5._xattrs import read_xattrs
 
 __all__ = ["Image", "Stat"]
 
+_MAX_PATH = 4095
+
 
 class Stat(NamedTuple):
     """What an image knows of a file, by the names of ``os.stat_result``."""
@@ -94,7 +96,13 @@ class Image:
         return list(self._folder(row).items())
 
     def paths(self) -> tuple[list[bytes], npt.NDArray[np.int64]]:
-        """Every path of the image with its inode row, parents before children; the root is first."""
+        """Every path of the image with its inode row, parents before children; the root is first.
+
+        Raises
+        ------
+        FormatError
+            If one is longer than the 4095 bytes that the kernel takes.
+        """
         whole = self.data.tobytes()
         paths: list[bytes] = [b"/"]
         prefix: dict[int, bytes] = {0: b"/"}
@@ -102,6 +110,8 @@ class Image:
         columns = (self.entries.parent, self.entries.inode, self.entries.name_offset, self.entries.name_length)
         for parent, inode, start, length in zip(*(column.tolist() for column in columns), strict=True):
             path = prefix[parent] + whole[start : start + length]
+            if len(path) > _MAX_PATH:
+                raise FormatError(f"a path is longer than {_MAX_PATH} bytes", offset=start)
             paths.append(path)
             if folder[inode]:
                 prefix[inode] = path + b"/"

@@ -19,6 +19,7 @@ __all__ = ["read_tree"]
 I64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 _MAX_NAME = 255
+_MAX_DEPTH = 2048  # no path that the kernel takes has more names
 
 
 def read_tree(data: Bytes, block: SuperBlock) -> tuple[Inodes, Entries]:
@@ -32,8 +33,10 @@ def read_tree(data: Bytes, block: SuperBlock) -> tuple[Inodes, Entries]:
     row_of = np.full(len(data) // SLOT_SIZE + 1, -1, np.int32)
     nids = np.array([block.root_nid], np.int64)
     row_of[block.root_nid] = 0
-    levels, names, count = [], [], 1
+    levels, names, count = list[Inodes](), list[tuple[np.ndarray, ...]](), 1
     while len(nids):
+        if len(levels) > _MAX_DEPTH:
+            raise FormatError(f"directories are nested more than {_MAX_DEPTH} deep", field="root_nid")
         level = read_inodes(data, block, nids)
         folders = np.flatnonzero(is_kind(level.mode, stat.S_IFDIR))
         parents, children, name_offset, name_length = _read_folders(data, level, folders)

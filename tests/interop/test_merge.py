@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from storage.errors import UnsupportedError
-from storage.image import Image, open_bootstrap
-from storage.image.verbs import check, merge
+from storage.image import Image, open_bootstrap, open_image
+from storage.image.build import image_tree
+from storage.image.verbs import build_on, check, merge
 
 
 def layers_of(variant: Any) -> list[Path]:
@@ -62,3 +63,18 @@ def test_in_two_steps(merged: Any, tmp_path: Path) -> None:
     assert any(b"/.wh." in path for path in shown(open_bootstrap(upper).image()))
     both = merge([upper], tmp_path / "both.boot", parent=low).bootstrap
     assert shown(open_bootstrap(both).image()) == set(merged.tree())
+
+
+def test_on_a_parent(refs: Path, variants_by_name: dict[str, Any], tmp_path: Path) -> None:
+    """The upper layer, built on the lower one's bootstrap: blob and bootstrap byte for byte the reference's."""
+    names = ("layers-v6-merge-none", "layers-v6-parent-bootstrap")
+    if not set(names) <= set(variants_by_name):
+        pytest.skip(f"no {' and '.join(names)} in {refs}")
+    layers, its = (variants_by_name[name] for name in names)
+    upper = layers_of(layers)[-1]
+    tree = image_tree(open_image(upper, layers.folder / "blobs"), layers.folder / "blobs")
+    built, both = build_on(tree, its.folder / "parent.boot", tmp_path)
+    assert built.blob is not None
+    assert built.blob.read_bytes() == (its.folder / "blobs" / built.blob.name).read_bytes()
+    assert both.bootstrap.read_bytes() == (its.folder / "merged.boot").read_bytes()
+    print(f"{its.name:32} {both.files} files in {len(both.blobs)} blobs, built on a parent")

@@ -120,6 +120,8 @@ def cp(image: Path, path: str, target: Path, blobs: Path | None, config: Path | 
 def _copy_tree(rafs: Rafs, row: int, place: Path, bar: tqdm[Any]) -> None:
     mode = int(rafs.image.inodes.mode[row])
     if stat.S_ISDIR(mode):
+        if place.is_symlink():
+            raise PathError("is a link, which is not written through", path=place)
         place.mkdir(exist_ok=True)
         for name, child in rafs.image.children(row):
             _copy_tree(rafs, child, place / name.decode("utf-8", "surrogateescape"), bar)

@@ -28,7 +28,7 @@ from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._node import Content, Node
 from storage.image.build._recipe import Recipe
 
-__all__ = ["OWN", "ChunkList", "Sink", "Unit", "write_chunks"]
+__all__ = ["OWN", "ChunkList", "Sink", "Unit", "pack", "write_chunks"]
 
 _AHEAD = 8  # groups of units that may be compressed, or written, ahead of the one that is waited for
 _GROUP = 1 << 20  # bytes that are worth a thread's while
@@ -312,10 +312,10 @@ def _groups(units: Iterable[tuple[Unit, bytes]]) -> Iterator[tuple[list[Unit], l
 
 
 def _pack_all(recipe: Recipe, plains: list[bytes]) -> list[_Packed]:
-    return [_pack(recipe, plain) for plain in plains]
+    return [pack(recipe, plain) for plain in plains]
 
 
-def _pack(recipe: Recipe, plain: bytes) -> _Packed:
+def pack(recipe: Recipe, plain: bytes) -> _Packed:
     """A unit as it is stored, and whether it is compressed: what does not get smaller is not."""
     stored = plain if recipe.compressor is Compressor.NONE else compress(recipe.compressor, plain)
     compressed = len(stored) < len(plain)

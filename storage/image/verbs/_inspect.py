@@ -13,7 +13,7 @@ import numpy as np
 from storage.errors import FormatError
 from storage.image._image import Image
 
-__all__ = ["inspect_blobs", "inspect_chunk", "inspect_file", "inspect_prefetch"]
+__all__ = ["inspect_blobs", "inspect_chunk", "inspect_file", "inspect_prefetch", "paths_by_row"]
 
 
 def inspect_blobs(image: Image) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def inspect_prefetch(image: Image) -> list[dict[str, Any]]:
     """The prefetch table: each inode with all its paths, folders with a slash at their end."""
     if not len(image.prefetch):
         return []
-    paths = _paths_by_row(image, set(image.prefetch.tolist()))
+    paths = paths_by_row(image, set(image.prefetch.tolist()))
     return [{"inode": int(image.inodes.nid[row]), "path": paths[row]} for row in image.prefetch.tolist()]
 
 
@@ -76,7 +76,7 @@ def inspect_chunk(image: Image, blob: int, offset: int) -> dict[str, Any]:
         raise FormatError("no chunk lies there", blob=blob, offset=offset)
     row = int(np.flatnonzero(inside)[0])
     users = set(image.extents.inode[image.extents.chunk == row].tolist())
-    paths = _paths_by_row(image, users)
+    paths = paths_by_row(image, users)
     return {**_chunk(image, row), "files": sorted(path for found in paths.values() for path in found)}
 
 
@@ -92,7 +92,7 @@ def _chunk(image: Image, row: int) -> dict[str, Any]:
     }
 
 
-def _paths_by_row(image: Image, wanted: set[int]) -> dict[int, list[str]]:
+def paths_by_row(image: Image, wanted: set[int]) -> dict[int, list[str]]:
     """All paths of these inodes."""
     found: dict[int, list[str]] = {row: [] for row in wanted}
     paths, rows = image.paths()

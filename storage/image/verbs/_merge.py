@@ -25,7 +25,7 @@ from storage.image.build._v5_bootstrap import dump_bootstrap as v5_dump
 from storage.image.verbs._chunk_lists import Gathered, chunk_list, in_order_of_use
 from storage.image.verbs._overlay import overlay
 
-__all__ = ["Merged", "merge"]
+__all__ = ["Merged", "algorithms", "check_alike", "merge", "named", "opened"]
 
 _ITSELF = "x" * 64  # how a blob with the bootstrap in it is called there
 
@@ -87,14 +87,14 @@ def merge(
     if not layers:
         raise ConfigError("there are no layers to merge")
     shared = {info.blob_id for info in open_bootstrap(chunk_dict).infos} if chunk_dict else set[str]()
-    opened = [_opened(layer, shared) for layer in layers]
+    stack = [opened(layer, shared) for layer in layers]
     if parent is not None:
-        opened.insert(0, _opened(parent, None))
-    _check_alike(opened, [*([parent] if parent is not None else []), *layers])
-    images = [layer.image() for layer in opened]
-    gathered = Gathered(opened)
+        stack.insert(0, opened(parent, None))
+    check_alike(stack, [*([parent] if parent is not None else []), *layers])
+    images = [layer.image() for layer in stack]
+    gathered = Gathered(stack)
     root = _tree(images, gathered, whiteouts, keep_whiteouts)
-    image, infos = _dumped(root, gathered, opened[-1], prefetch)
+    image, infos = _dumped(root, gathered, stack[-1], prefetch)
     try:
         Path(out).write_bytes(image)
     except OSError as error:
@@ -102,17 +102,17 @@ def merge(
     return Merged(Path(out), tuple(info.blob_id for info in infos), 1 + sum(1 for _ in walk(root)))
 
 
-def _opened(path: str | Path, shared: set[str] | None) -> Bootstrap:
+def opened(path: str | Path, shared: set[str] | None) -> Bootstrap:
     """A layer whose blobs bear their names; `shared` are those it may have beside its own, None for any."""
     located = locate(path)
     bootstrap = open_bootstrap(located)
-    infos = tuple(_named(info, located.path) for info in bootstrap.infos)
+    infos = tuple(named(info, located.path) for info in bootstrap.infos)
     if shared is not None and sum(info.blob_id not in shared for info in infos) > 1:
         raise FormatError("a layer has several blobs that are not of the chunk dict", path=path)
     return replace(bootstrap, infos=infos)
 
 
-def _named(info: BlobInfo, path: Path) -> BlobInfo:
+def named(info: BlobInfo, path: Path) -> BlobInfo:
     """A blob as others know it: it is not said that its bootstrap is in it."""
     if not info.has_feature(BlobFeatures.INLINED_FS_META):
         return info
@@ -120,7 +120,7 @@ def _named(info: BlobInfo, path: Path) -> BlobInfo:
     return replace(info, blob_id=name, features=info.features & ~BlobFeatures.INLINED_FS_META)
 
 
-def _check_alike(layers: Sequence[Bootstrap], paths: Sequence[str | Path]) -> None:
+def check_alike(layers: Sequence[Bootstrap], paths: Sequence[str | Path]) -> None:
     first = layers[0].block
     for layer, path in zip(layers, paths, strict=True):
         if type(layer.block) is not type(first):
@@ -148,7 +148,7 @@ def _dumped(
     order = in_order_of_use(gathered, (row for node in nodes for row in node.chunks))
     chunks: ChunkList = chunk_list(gathered, order)
     infos = tuple(replace(gathered.infos[blob], blob_index=at) for at, blob in enumerate(order))
-    compressor, digester = _algorithms(last.block.flags)
+    compressor, digester = algorithms(last.block.flags)
     chunk_size = last.block.chunk_size
     listed = arrange(root, prefetch).listed
     if not last.has_blob_meta:
@@ -161,7 +161,7 @@ _COMPRESSORS = {0x1: Compressor.NONE, 0x2: Compressor.LZ4_BLOCK, 0x40: Compresso
 _DIGESTERS = {0x4: Digester.BLAKE3, 0x8: Digester.SHA256}
 
 
-def _algorithms(flags: int) -> tuple[Compressor, Digester]:
+def algorithms(flags: int) -> tuple[Compressor, Digester]:
     """What the superblock's flags name."""
     compressors = [value for bit, value in _COMPRESSORS.items() if flags & bit]
     digesters = [value for bit, value in _DIGESTERS.items() if flags & bit]
