@@ -109,3 +109,30 @@ def test_other_realms(kind: str, data: tuple[Path, str], tmp_path: Path, monkeyp
             assert read(registry, data[1]) == wanted()
             assert read(registry, data[1], 5, 5) == wanted(5, 5)
             assert given["n"] == (2 if kind == "harbor" else 1)
+
+
+@pytest.mark.parametrize(
+    "realm", ["", "ftp://x", "http://[bad", "http://h:99999/", "http://127.0.0.1:1/t", "http://\xe9/"]
+)
+def test_realms_that_are_none(realm: str, data: tuple[Path, str]) -> None:
+    """A realm that is no URL, or that nobody listens at, is our error."""
+    header = {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'}
+
+    def refuse(asked: Asked, wire: socket.socket) -> None:
+        wire.sendall(reply(401, b"", header))
+
+    with Scripted(refuse) as server:
+        http = HttpOptions(retry_limit=0)
+        with pytest.raises(BackendError):
+            read(registry_of(Hosted(server.url[7:], data[1]), http, scheme="http", auth=BASIC), data[1])
+
+
+@pytest.mark.parametrize("location", ["", "ftp://x/", "http://[bad", "//", "http://h:0/", "\xff"])
+def test_redirects_to_nowhere(location: str, data: tuple[Path, str]) -> None:
+    """A redirect that leads nowhere is our error."""
+
+    def redirect(asked: Asked, wire: socket.socket) -> None:
+        wire.sendall(b"HTTP/1.1 307 x\r\nContent-Length: 0\r\nLocation: " + location.encode("latin-1") + b"\r\n\r\n")
+
+    with Scripted(redirect) as server, pytest.raises(BackendError):
+        read(registry_of(Hosted(server.url[7:], data[1]), HttpOptions(retry_limit=0), scheme="http"), data[1])
