@@ -51,5 +51,5 @@ class BlobBackend(Protocol):
         Raises
         ------
         MissingBlobError
-            If the backend does not have it.
+            If the backend does not have it; at the latest when it is read, or its size is asked for.
         """
