@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import http.client
 import logging
 import os
@@ -225,8 +224,7 @@ class HttpClient:
             headers |= self._dragonfly(source)
             if url.startswith("http:"):
                 headers |= proxy_headers(way.proxy)
-        dressed = copy.copy(asked)
-        dressed.url, dressed.headers = url, headers
+        dressed = asked.sent_to(url, headers)
         if home and self.auth is not None:
             self.auth.prepare(dressed)
         return dressed
