@@ -45,7 +45,7 @@ class HttpReader:
         self._client = client
         self._make = request
         self._size: int | None = None
-        self._ranged = False
+        self._tried = False
         self._first = threading.Lock()
         self._whole: IO[bytes] | None = None
         self._spooling = threading.Lock()
@@ -68,10 +68,13 @@ class HttpReader:
         """Fill the buffer from `offset` on; see `BlobReader`."""
         if not len(buffer):
             return Transfer(0, 0)
-        if self._whole is None and not self._ranged:
+        if not self._tried:
             with self._first:
-                if self._whole is None and not self._ranged:
-                    return self._ask(buffer, offset)
+                if not self._tried:
+                    try:
+                        return self._ask(buffer, offset)
+                    finally:
+                        self._tried = True  # though it failed: who waited shall not fail one after the other
         return self._ask(buffer, offset) if self._whole is None else self._reread(buffer, offset)
 
     def copy_to(self, write: Callable[[memoryview], object], offset: int = 0) -> int:
@@ -101,9 +104,8 @@ class HttpReader:
         self._client.metrics.count("bytes", transfer.received)
         return transfer
 
-    def ranges_work(self, size: int | None) -> None:
-        """The server answered a range, of a blob of `size` bytes if it said so."""
-        self._ranged = True
+    def learn_size(self, size: int | None) -> None:
+        """The server may have said how long the blob is."""
         if size is not None:
             self._size = size
 
@@ -167,7 +169,7 @@ class _Fill:
             self._aim()
         if self._done < len(self._buffer):
             raise Failure(BackendError("the body ends early", **self.request.where, url=mask_url(response.url)))
-        self._reader.ranges_work(size)
+        self._reader.learn_size(size)
         return Transfer(self._done, response.ttfb_ns)
 
 

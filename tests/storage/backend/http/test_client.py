@@ -235,6 +235,22 @@ def test_a_stall_ends_in_time(start: Start, script: Script) -> None:
     assert 0.5 <= time.monotonic() - begun < 0.6
 
 
+def test_many_stall_together(start: Start) -> None:
+    """Eight threads at a silent server fail together: the first, which goes alone, then all the others at once."""
+    reader = reader_of(start(lambda asked, wire: time.sleep(3)), HttpOptions(timeout=0.4, retry_limit=0))
+
+    def fail(number: int) -> float:
+        with pytest.raises(BackendError, match="does not answer in time"):
+            read(reader, number, 10)
+        return time.monotonic()
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        ends = sorted(end - begun for end in threads.map(fail, range(8)))
+    assert 0.4 <= ends[0] < 0.48
+    assert 0.8 <= ends[1] <= ends[-1] < 0.96
+
+
 def test_connect_timeout() -> None:
     """A host that does not accept is given up after the connect timeout, within 20 %."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
