@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import tempfile
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ def open_configured(
     if folder is None:
         temporary = tempfile.TemporaryDirectory(prefix="storage-")
         folder, capacity = temporary.name, 0
-    backend = None if config.backend is None else open_backend(config.backend, recorder)
+    backend = opened = None if config.backend is None else open_backend(config.backend, recorder)
     if backend is not None and prefetch.enable and prefetch.bandwidth_limit:
         backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
     rafs = open_store(
@@ -107,8 +106,10 @@ def open_configured(
         prefetch_workers=prefetch.threads,
     )
     if temporary is not None:
-        weakref.finalize(rafs, temporary.cleanup)
-    elif prefetch.enable:
+        rafs.owned.append(temporary.cleanup)
+    if (close := getattr(opened, "close", None)) is not None:
+        rafs.owned.append(close)
+    if temporary is None and prefetch.enable:
         rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
     return rafs
 
