@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.config import ConfigV2, ConfigWarning, load_config, parse_config
@@ -360,6 +360,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_any_value(data: st.DataObject) -> None:
     """With any value in the place of any other: a configuration or an error that names the key."""
