@@ -46,7 +46,8 @@ _MODULES = {
     **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
     **dict.fromkeys(("check", "inspect"), "_check"),
-    **dict.fromkeys(("merge",), "_make"),
+    **dict.fromkeys(("convert", "merge"), "_make"),
+    **dict.fromkeys(("export", "unpack"), "_unpack"),
 }
 
 
