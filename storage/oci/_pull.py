@@ -203,6 +203,6 @@ def load_backend(path: Path, recorder: Recorder | None = None) -> Registry:
         )
         auth = Secret(str(said.get("auth") or ""))
         options = RegistryOptions(str(said["host"]), str(said["repo"]), str(said.get("scheme", "")), auth, http=http)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError("does not say where the blobs are", path=path) from error
     return Registry(options, recorder)

@@ -14,13 +14,14 @@ from storage.backend._base import Transfer
 from storage.backend.http._client import HttpClient
 from storage.backend.http._messages import Failure, Request, Response
 from storage.backend.http._secret import mask_url
-from storage.errors import BackendError, MissingBlobError
+from storage.errors import BackendError
 
 __all__ = ["HttpReader"]
 
 _log = logging.getLogger("storage.backend")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _PIECE = 1 << 20
+_NO_HEAD = (400, 401, 403, 405, 501)  # a URL that is signed for GET, a server that does not know HEAD
 
 
 class HttpReader:
@@ -54,10 +55,9 @@ class HttpReader:
         if self._size is None:
             try:
                 self._size = self._client.send(self._request("HEAD", 0), _content_length)
-            except MissingBlobError:
-                raise
-            except BackendError:
-                self._size = None
+            except BackendError as error:
+                if error.where.get("status") not in _NO_HEAD:
+                    raise
         if self._size is None:
             self.read_into(memoryview(bytearray(1)), 0)
         if self._size is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import random
+import re
 import socket
 import ssl
 import time
@@ -42,13 +43,13 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     """Seconds that a ``Retry-After`` says (RFC 9110, 10.2.3), which gives a number or a date."""
     if value is None:
         return None
-    if value.strip().isdecimal():
+    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         return float(value)
     try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        date = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(date.timestamp() - (time.time() if now is None else now), 0.0)
+    return max(date - (time.time() if now is None else now), 0.0)
 
 
 def failure_of(error: Exception, url: str, where: dict[str, object], reused: bool) -> Failure | BackendError:
