@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from storage.backend.http import HttpOptions
+from storage.backend.http import HttpOptions, ProxyOptions
+from storage.backend.registry import Registry, RegistryOptions
 from storage.errors import ConfigError, FormatError, IntegrityError, MissingBlobError
 from storage.events import Recorder, audit
 from storage.factory import open_store
 from storage.image import open_image
 from storage.oci import pull, push
 from tests.servers.processes import need
+from tests.servers.proxy import proxy
 from tests.servers.registry import docker_registry
 from tests.storage.oci._layouts import nydus_layout
 from workbench.cli import group
@@ -119,6 +121,25 @@ def test_without_the_registry(host: str, image_dir: Path, tree: Path, tmp_path: 
     config = pulled.folder / "backend.json"
     config.write_text(config.read_text().replace(host, "127.0.0.1:1"))
     same_files(pulled.folder, tree, tmp_path / "cache")
+
+
+def test_prefetch_goes_as_prefetch(host: str, image_dir: Path, tmp_path: Path) -> None:
+    """What a store prefetches is asked for in the class of prefetch, what it reads on demand: Dragonfly is told so."""
+    nydus_layout(image_dir, tmp_path / "layout")
+    push(tmp_path / "layout", f"{host}/classes:v1")
+    with proxy() as way:
+        http = HttpOptions(proxy=ProxyOptions(way.url, fallback=False))
+        backend = Registry(RegistryOptions(host, "classes", "http", http=http))
+        with open_store(image_dir, cache_dir=tmp_path / "cache", backend=backend, amplify_io=0) as rafs:
+            rafs.read(rafs.lookup("/lib/module_01.py"))
+            demand = [asked.headers["x-dragonfly-priority"] for asked in way.asked]
+            rafs.prefetch(range(len(rafs.image.chunks)))
+            rafs.drain()
+        prefetch = [asked.headers["x-dragonfly-priority"] for asked in way.asked[len(demand) :]]
+        backend.close()
+    assert set(demand) == {"6"}
+    assert set(prefetch) == {"3"}
+    assert backend.metrics["prefetch"] == len(prefetch)
 
 
 def test_what_is_not_there(host: str, tmp_path: Path) -> None:
