@@ -7,7 +7,8 @@
             return MyBackend(tmp_path)
 
 What it holds a backend to is what caches rely on: whole ranges or an error of ours, from any number of
-threads. It knows nothing of how blobs are kept, so it can be run over a server, a disk or a wrapper.
+threads. It knows nothing of how blobs are kept, so it can be run over a server, a disk or a wrapper. It
+needs pytest, which the package itself does not.
 """
 
 from __future__ import annotations
