@@ -157,7 +157,7 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
 def _idle(config: ConfigV2) -> Iterator[str]:
     cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
     if config.external_backends:
-        yield "external_backends"  # images with external blobs are refused when they are opened
+        yield "external_backends"  # nydusd carries them along, and opens none
     if cache.compressed:
         yield "cache.compressed"
     if cache.filecache is not None and cache.filecache.disable_indexed_map:
