@@ -77,7 +77,9 @@ def refusal(response: Response, where: dict[str, object]) -> Failure | BackendEr
     place = {**where, "status": response.status, "code": response.code or None, "url": mask_url(response.url)}
     if response.status in TRANSIENT:
         error = BackendError("the server is busy or broken", **place)
-        return Failure(error, parse_retry_after(response.headers.get("retry-after")))
+        wait = parse_retry_after(response.headers.get("retry-after"))
+        # MinIO says two minutes while it starts, which takes a second: only who limits us is taken at his word.
+        return Failure(error, None if wait and wait > PATIENCE_S and response.status != 429 else wait)
     if response.status in (404, 410):
         return MissingBlobError("the server does not have it", **place)
     if response.status in (401, 403):
