@@ -5,8 +5,7 @@ from __future__ import annotations
 import stat
 import tempfile
 import warnings
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from storage.backend import S3, BlobBackend, HttpProxy, Link, LocalDisk, LocalFs
 from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions, Secret
 from storage.backend.registry import Registry, RegistryOptions
 from storage.backend.signing import Keys
-from storage.config import BackendConfig, CacheConfig, ConfigV2, ConfigWarning, HttpConfig, PrefetchConfig
+from storage.config import BackendConfig, CacheConfig, ConfigV2, ConfigWarning, HttpConfig, PrefetchConfig, RafsConfig
 from storage.errors import ConfigError, UnsupportedError
 from storage.events import Recorder
 from storage.factory import open_store
@@ -90,7 +89,7 @@ def open_configured(
     if folder is None:
         temporary = tempfile.TemporaryDirectory(prefix="storage-")
         folder, capacity = temporary.name, 0
-    backend = None if config.backend is None else open_backend(config.backend, recorder)
+    backend = opened = None if config.backend is None else open_backend(config.backend, recorder)
     if backend is not None and prefetch.enable and prefetch.bandwidth_limit:
         backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
     rafs = open_store(
@@ -107,8 +106,10 @@ def open_configured(
         prefetch_workers=prefetch.threads,
     )
     if temporary is not None:
-        weakref.finalize(rafs, temporary.cleanup)
-    elif prefetch.enable:
+        rafs.owned.append(temporary.cleanup)
+    if (close := getattr(opened, "close", None)) is not None:
+        rafs.owned.append(close)
+    if temporary is None and prefetch.enable:
         rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
     return rafs
 
@@ -137,30 +138,33 @@ def _rows_to_prefetch(image: Image, prefetch: PrefetchConfig) -> Sequence[int]:
 
 def _refuse(config: ConfigV2) -> None:
     """Refuse what we cannot do; warn of what does nothing."""
-    cache, filecache = config.cache or CacheConfig(), (config.cache or CacheConfig()).filecache
-    prefetch = _prefetch_of(config)
-    refused = {
-        "cache.type": cache.type == "fscache" and "the kernel's cachefiles are not driven from here: use filecache",
-        "overlay": config.overlay is not None and "images are read, not written to",
-        "cache.filecache.enable_encryption": filecache is not None
-        and filecache.enable_encryption
-        and "caches are not encrypted here",
-    }
-    for field, why in refused.items():
-        if why:
-            raise UnsupportedError(why, field=field)
-    idle = {
-        "external_backends": bool(config.external_backends),
-        "cache.compressed": cache.compressed,
-        "cache.filecache.disable_indexed_map": filecache is not None and filecache.disable_indexed_map,
-        "rafs.iostats_files": config.rafs is not None and config.rafs.iostats_files,
-        "rafs.access_pattern": config.rafs is not None and config.rafs.access_pattern,
-        "rafs.latest_read_files": config.rafs is not None and config.rafs.latest_read_files,
-        "prefetch.stream_prefetch": prefetch.enable and prefetch.stream_prefetch,
-    }
-    for field, given in idle.items():
-        if given:
-            warnings.warn(f"the configuration's key {field} has no effect here", ConfigWarning, stacklevel=3)
+    for field, why in _impossible(config):
+        raise UnsupportedError(why, field=field)
+    for field in _idle(config):
+        warnings.warn(f"the configuration's key {field} has no effect here", ConfigWarning, stacklevel=3)
+
+
+def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
+    cache = config.cache or CacheConfig()
+    if config.overlay is not None:
+        yield "overlay", "images are read, not written to"
+    if cache.type == "fscache":
+        yield "cache.type", "the kernel's cachefiles are not driven from here: use filecache"
+    if cache.filecache is not None and cache.filecache.enable_encryption:
+        yield "cache.filecache.enable_encryption", "caches are not encrypted here"
+
+
+def _idle(config: ConfigV2) -> Iterator[str]:
+    cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
+    if config.external_backends:
+        yield "external_backends"  # nydusd carries them along, and opens none
+    if cache.compressed:
+        yield "cache.compressed"
+    if cache.filecache is not None and cache.filecache.disable_indexed_map:
+        yield "cache.filecache.disable_indexed_map"
+    yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
+    if prefetch.enable and prefetch.stream_prefetch:
+        yield "prefetch.stream_prefetch"
 
 
 def _http_options(config: HttpConfig) -> HttpOptions:

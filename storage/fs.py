@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +34,7 @@ class Rafs:
         self.image = image
         self.cache = cache
         self._amplifier = amplifier
+        self.owned: list[Callable[[], object]] = []  # called when it is closed
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
         self._blob = image.chunks.blob.data
 
@@ -134,6 +135,8 @@ class Rafs:
     def close(self) -> None:
         """Close the store; what is cached stays."""
         self.cache.close()
+        while self.owned:
+            self.owned.pop()()
 
     def __enter__(self) -> Rafs:
         return self

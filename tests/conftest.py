@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import settings
 
@@ -50,18 +48,17 @@ def image_dir(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What came of each fault, if tests of them ran: see tests/storage/backend/test_survive.py."""
-    reports = [report for report in terminalreporter.stats.get("passed", []) if report.when == "call"]
-    cells = [value for report in reports for name, value in report.user_properties if name == "survive"]
-    if cells:
-        table = pd.DataFrame(cells, columns=["fault", "backend", "outcome"])
-        table = table.pivot(index="fault", columns="backend", values="outcome").fillna("")
-        same = table.nunique(axis=1) == 1
-        table["every backend"] = table.iloc[:, 0].where(same, "")
-        terminalreporter.section("what came of each fault")
-        for fault, row in table.iterrows():
-            if row["every backend"]:
-                terminalreporter.write_line(f"{fault:36} every backend: {row['every backend']}")
-                continue
-            terminalreporter.write_line(f"{fault:36} " + "; ".join(f"{k}: {v}" for k, v in row[:-1].items() if v))
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what came of each fault, one line for the backends of which it is the same."""
+    # Here, not beside those tests: with several workers only this file is read where reports arrive.
+    passed = terminalreporter.stats.get("passed", [])
+    cells = [tuple(value) for report in passed for key, value in report.user_properties if key == "survived"]
+    together: dict[tuple[str, str], list[str]] = {}
+    for fault, backend, outcome in sorted(set(cells)):
+        together.setdefault((fault, outcome), []).append(backend)
+    rows = [(fault, ", ".join(backends), outcome) for (fault, outcome), backends in together.items()]
+    if rows:
+        wide = [max(len(row[column]) for row in rows) for column in range(2)]
+        terminalreporter.section("fault × backend → outcome")
+        for fault, backends, outcome in rows:
+            terminalreporter.write_line(f"{fault:{wide[0]}}  {backends:{wide[1]}}  {outcome}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.config import parse_config
 from storage.image.build import build, directory_tree
 from workbench.trace import library_folder
 
@@ -65,6 +66,14 @@ def test_make_targets() -> None:
     assert set(targets) == {"bench", "demo", "test"}
     makefile = (ROOT / "Makefile").read_text()
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+
+
+def test_configurations() -> None:
+    """Each configuration is one, with no key that is unknown."""
+    examples = blocks("toml")
+    assert len(examples) == 1
+    for example in examples:
+        assert parse_config(example, strict=True).backend is not None
 
 
 @pytest.mark.slow

@@ -16,12 +16,14 @@ from storage.backend._faulty import (
 from storage.backend._http_proxy import HttpProxy
 from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
+from storage.backend._metered import MeteredBackend
 from storage.backend._oss import Oss
 from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
+from storage.backend._stream import copy_blob
 from storage.backend._throttle import ThrottledBackend
 from storage.backend._wrapped import WrappedReader
 
@@ -36,6 +38,7 @@ __all__ = [
     "Link",
     "LocalDisk",
     "LocalFs",
+    "MeteredBackend",
     "Oss",
     "RecordedRequest",
     "RecordingBackend",
@@ -49,6 +52,7 @@ __all__ = [
     "Truncate",
     "WrappedReader",
     "WrongBytes",
+    "copy_blob",
     "open_plugin",
     "plugin_names",
     "prefetching",

@@ -43,7 +43,10 @@ class BlobReader(Protocol):
 
 
 class BlobBackend(Protocol):
-    """A store of blobs by id."""
+    """A store of blobs by id.
+
+    One that keeps connections has a method ``close`` as well, which whoever opened it calls in the end.
+    """
 
     def get_reader(self, blob_id: str) -> BlobReader:
         """A reader of the blob.
@@ -51,5 +54,5 @@ class BlobBackend(Protocol):
         Raises
         ------
         MissingBlobError
-            If the backend does not have it.
+            If the backend does not have it; at the latest when it is read, or its size is asked for.
         """

@@ -27,7 +27,7 @@ from storage.config._schema import (
 from storage.config._section import Section, setting
 from storage.errors import ConfigError
 
-__all__ = ["is_legacy", "is_legacy_blob", "read_legacy", "read_legacy_blob"]
+__all__ = ["is_entry", "is_legacy", "is_legacy_blob", "read_entry", "read_legacy", "read_legacy_blob"]
 
 _MIB = 1 << 20
 _BACKENDS: dict[str, tuple[str, type[Section]]] = {
@@ -106,6 +106,20 @@ class _BlobEntry(Section):
     metadata_path: str | None = None
 
 
+@dataclass(frozen=True, repr=False)
+class _Entry(Section):
+    type: str
+    id: str
+    config: Mapping[str, Any] | None = None
+    config_v2: Mapping[str, Any] | None = None
+    domain_id: str = ""
+
+
+def is_entry(raw: Mapping[str, Any]) -> bool:
+    """Whether it is the entry of a cached blob, which has a configuration in it."""
+    return "type" in raw and ("config" in raw or "config_v2" in raw)
+
+
 def is_legacy(raw: Mapping[str, Any]) -> bool:
     """Whether it is nydusd's."""
     return "device" in raw
@@ -142,10 +156,18 @@ def read_legacy(reading: Reading, raw: Mapping[str, Any]) -> ConfigV2:
     )
 
 
-def read_legacy_blob(reading: Reading, raw: Mapping[str, Any]) -> ConfigV2:
-    """What the legacy JSON of a cached blob says."""
-    old = reading.table(_BlobEntry, raw)
-    cache = _cache(reading, old.cache_type, old.cache_config, "cache_config")
+def read_entry(reading: Reading, raw: Mapping[str, Any]) -> ConfigV2:
+    """The configuration within the entry of a cached blob; that of version 2 where there are both."""
+    entry = reading.table(_Entry, raw)
+    if entry.config_v2 is not None:
+        return reading.table(ConfigV2, entry.config_v2, "config_v2")
+    return read_legacy_blob(reading, entry.config or {}, "config")
+
+
+def read_legacy_blob(reading: Reading, raw: Mapping[str, Any], path: str = "") -> ConfigV2:
+    """What the legacy JSON of a cached blob says; `path` is where it is."""
+    old, within = reading.table(_BlobEntry, raw, path), f"{path}." if path else ""
+    cache = _cache(reading, old.cache_type, old.cache_config, f"{within}cache_config")
     if (asked := old.prefetch_config) is not None:
         cache = replace(
             cache,
@@ -153,7 +175,7 @@ def read_legacy_blob(reading: Reading, raw: Mapping[str, Any]) -> ConfigV2:
                 asked.enable, asked.threads_count, asked.merging_size, asked.bandwidth_rate, prefetch_all=True
             ),
         )
-    backend = _backend(reading, old.backend_type, old.backend_config, "backend_config")
+    backend = _backend(reading, old.backend_type, old.backend_config, f"{within}backend_config")
     return ConfigV2(2, old.id, backend, old.external_backends, cache, metadata_path=old.metadata_path)
 
 

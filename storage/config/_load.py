@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from storage.config._legacy import is_legacy, is_legacy_blob, read_legacy, read_legacy_blob
+from storage.config._legacy import is_entry, is_legacy, is_legacy_blob, read_entry, read_legacy, read_legacy_blob
 from storage.config._parse import ConfigWarning, Reading
 from storage.config._schema import BackendConfig, CacheConfig, ConfigV2, PrefetchConfig
 from storage.config._section import Section, key_of
@@ -90,6 +90,8 @@ def _read(reading: Reading, raw: Mapping[str, Any]) -> ConfigV2:
         return read_legacy(reading, raw)
     if is_legacy_blob(raw):
         return read_legacy_blob(reading, raw)
+    if is_entry(raw):
+        return read_entry(reading, raw)
     if "version" not in raw:
         raise ConfigError("is missing", field="version")
     config = reading.table(ConfigV2, raw)

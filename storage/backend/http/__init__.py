@@ -1,7 +1,7 @@
 """HTTP for backends: pooled connections, deadlines, retries, proxies and mirrors, ranges into the caller's buffer."""
 
 from storage.backend.http._client import HttpClient
-from storage.backend.http._messages import Auth, Failure, Request, Response
+from storage.backend.http._messages import Auth, Failure, Request, Response, origin_of
 from storage.backend.http._metrics import Metrics
 from storage.backend.http._options import HttpOptions, MirrorOptions, ProxyOptions
 from storage.backend.http._reader import HttpReader
@@ -20,4 +20,5 @@ __all__ = [
     "Response",
     "Secret",
     "mask_url",
+    "origin_of",
 ]

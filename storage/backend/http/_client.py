@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import http.client
 import logging
 import os
@@ -10,12 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import urljoin
 
 from storage.backend._source import RequestSource, request_source
 from storage.backend.http._connection import Target, proxy_headers, tls_context
 from storage.backend.http._health import Doctor, Way, ways_of
-from storage.backend.http._messages import Auth, Failure, Request, Response, origin_of, without_credentials
+from storage.backend.http._messages import Auth, Failure, Request, Response, joined, origin_of, without_credentials
 from storage.backend.http._metrics import Metrics
 from storage.backend.http._options import HttpOptions
 from storage.backend.http._pool import Pool
@@ -132,6 +130,10 @@ class HttpClient:
             return
         self.metrics.count("retries")
         _log.warning("%s: once more in %.2f s", failure.error, wait)
+        self._record(request, started)
+
+    def _record(self, request: Request, started: int) -> None:
+        """A row for an attempt that failed and is followed by another."""
         if self.recorder is not None:
             offset = request.where.get("offset", 0)
             self.recorder.log(
@@ -145,6 +147,7 @@ class HttpClient:
     def _attempt(self, request: Request, consume: Callable[[Response], _Result], source: RequestSource) -> _Result:
         """Try one way after the other; what ends the last one is raised."""
         for way, last in self._ways(request):
+            started = time.monotonic_ns()
             try:
                 result = self._follow(request, consume, source, way)
             except (Failure, BackendError) as error:
@@ -156,6 +159,7 @@ class HttpClient:
                     raise
                 self.metrics.count("fallbacks")
                 _log.warning("%s fails, the next way is tried: %s", way.name, error)
+                self._record(request, started)
             else:
                 if way is not None:
                     way.succeeded()
@@ -189,9 +193,8 @@ class HttpClient:
                 return result  # type: ignore[return-value] # it is None only where `consume` says so
             if response.status in _REDIRECTS and "location" in response.headers:
                 self.metrics.count("redirects")
-                request = replace(
-                    request, url=asked.redirected(urljoin(request.url, response.headers["location"]), response)
-                )
+                location = joined(request.url, response.headers["location"])
+                request = replace(request, url=asked.redirected(location, response))
             elif (elsewhere := asked.refused(response)) is not None:
                 request = replace(request, url=elsewhere)
             elif response.status == 401 and home and not challenged and self.auth is not None:
@@ -221,8 +224,7 @@ class HttpClient:
             headers |= self._dragonfly(source)
             if url.startswith("http:"):
                 headers |= proxy_headers(way.proxy)
-        dressed = copy.copy(asked)
-        dressed.url, dressed.headers = url, headers
+        dressed = asked.sent_to(url, headers)
         if home and self.auth is not None:
             self.auth.prepare(dressed)
         return dressed

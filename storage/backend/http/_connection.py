@@ -13,6 +13,8 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -21,8 +23,9 @@ from storage.backend.http._options import HttpOptions
 from storage.backend.http._secret import mask_url
 from storage.errors import ConfigError
 
-__all__ = ["Connection", "Target", "proxy_headers", "tls_context"]
+__all__ = ["Connection", "Target", "TlsContext", "proxy_headers", "tls_context"]
 
+TlsContext = Callable[[], ssl.SSLContext]
 _HEADER_PIECE = 16 << 10
 
 
@@ -46,14 +49,23 @@ class Target(NamedTuple):
     socket: str = ""
 
 
-def tls_context(options: HttpOptions) -> ssl.SSLContext:
+def tls_context(options: HttpOptions) -> TlsContext:
     """Trust the system's authorities and those of the options, or everybody under `skip_verify`.
+
+    Reading the system's authorities takes longer than many requests: it is done once, for who speaks TLS.
 
     Raises
     ------
     ConfigError
         If a file of authorities cannot be used.
     """
+    lazy = cache(lambda: _tls_context(options))
+    if options.ca_cert_files:
+        lazy()
+    return lazy
+
+
+def _tls_context(options: HttpOptions) -> ssl.SSLContext:
     context = ssl.create_default_context()
     for path in options.ca_cert_files:
         try:
@@ -126,7 +138,7 @@ class Connection:
         Whether it is waiting for the headers of an answer.
     """
 
-    def __init__(self, target: Target, options: HttpOptions, context: ssl.SSLContext) -> None:
+    def __init__(self, target: Target, options: HttpOptions, context: TlsContext) -> None:
         self.target = target
         self.used = False
         self.heading = False
@@ -210,26 +222,26 @@ class Connection:
         return f"Connection({self.target.scheme}://{self.target.host}:{self.target.port})"
 
 
-def _http_connection(target: Target, options: HttpOptions, context: ssl.SSLContext) -> http.client.HTTPConnection:
+def _http_connection(target: Target, options: HttpOptions, context: TlsContext) -> http.client.HTTPConnection:
     limit = options.connect_timeout
     if target.socket:
         return _UnixConnection(target.socket, limit)
     if not target.proxy:
         if target.scheme == "https":
-            return http.client.HTTPSConnection(target.host, target.port, timeout=limit, context=context)
+            return http.client.HTTPSConnection(target.host, target.port, timeout=limit, context=context())
         return http.client.HTTPConnection(target.host, target.port, timeout=limit)
     return _through_proxy(target, limit, context)
 
 
-def _through_proxy(target: Target, limit: float, context: ssl.SSLContext) -> http.client.HTTPConnection:
+def _through_proxy(target: Target, limit: float, context: TlsContext) -> http.client.HTTPConnection:
     scheme, host, port = origin_of(target.proxy)
     if target.scheme == "http":
         if scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=limit, context=context)
+            return http.client.HTTPSConnection(host, port, timeout=limit, context=context())
         return http.client.HTTPConnection(host, port, timeout=limit)
     if scheme == "https":
         raise ConfigError("a proxy for https is spoken to in http", url=mask_url(target.proxy), field="proxy.url")
-    tunnel = http.client.HTTPSConnection(host, port, timeout=limit, context=context)
+    tunnel = http.client.HTTPSConnection(host, port, timeout=limit, context=context())
     tunnel.set_tunnel(target.host, target.port, headers=proxy_headers(target.proxy))
     return tunnel
 

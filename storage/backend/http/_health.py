@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import logging
-import ssl
 import threading
 import time
 import weakref
@@ -12,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from storage.backend.http._connection import Connection, Target
+from storage.backend.http._connection import Connection, Target, TlsContext
 from storage.backend.http._messages import Request, origin_of
 from storage.backend.http._options import HttpOptions
 from storage.backend.http._secret import mask_url
@@ -136,7 +135,7 @@ class Doctor:
     """
 
     def __init__(
-        self, owner: object, ways: Sequence[Way], pause: float, options: HttpOptions, context: ssl.SSLContext
+        self, owner: object, ways: Sequence[Way], pause: float, options: HttpOptions, context: TlsContext
     ) -> None:
         self.active = time.monotonic()
         self._stop = threading.Event()

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import IO, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from storage.backend.http._secret import mask_url
 from storage.errors import BackendError
 
-__all__ = ["Auth", "Failure", "Request", "Response", "origin_of", "without_credentials"]
+__all__ = ["Auth", "Failure", "Request", "Response", "joined", "origin_of", "without_credentials"]
 
 _REST = 1 << 16
 _CODE = re.compile(rb'(?:<Code>|"code"\s*:\s*")([A-Za-z_]{2,60})(?:</Code>|")')  # S3's, OSS's; a registry's
@@ -24,6 +24,22 @@ _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 def without_credentials(headers: dict[str, str]) -> dict[str, str]:
     """The headers that another host may see."""
     return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
+
+
+def joined(base: str, location: str) -> str:
+    """Where a ``Location`` leads that came from `base`.
+
+    Raises
+    ------
+    BackendError
+        If it is nowhere.
+    """
+    try:
+        url = urljoin(base, location)
+    except ValueError as error:
+        raise BackendError("the server redirects nowhere", url=mask_url(base)) from error
+    origin_of(url)
+    return url
 
 
 @lru_cache(256)
@@ -86,6 +102,13 @@ class Request:
     retries: int | None = None
     expected: tuple[int, ...] = (200, 201, 202, 204, 206)
     where: dict[str, object] = field(default_factory=dict)
+
+    def sent_to(self, url: str, headers: dict[str, str]) -> Request:
+        """The same request to another URL with other headers; `copy.copy` takes ten times as long."""
+        twin = Request.__new__(Request)
+        twin.__dict__.update(self.__dict__)
+        twin.url, twin.headers = url, headers
+        return twin
 
     def __repr__(self) -> str:
         return f"Request({self.method} {mask_url(self.url)}, headers={sorted(self.headers)})"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storage.backend._source import RequestSource
-from storage.backend.http._connection import Connection, Target
+from storage.backend.http._connection import Connection, Target, TlsContext
 from storage.backend.http._metrics import Metrics
 from storage.backend.http._options import HttpOptions
 
@@ -23,7 +22,7 @@ class Pool:
     nobody starves but prefetch behind users.
     """
 
-    def __init__(self, options: HttpOptions, context: ssl.SSLContext, metrics: Metrics) -> None:
+    def __init__(self, options: HttpOptions, context: TlsContext, metrics: Metrics) -> None:
         self._options = options
         self._context = context
         self._metrics = metrics

@@ -14,13 +14,14 @@ from storage.backend._base import Transfer
 from storage.backend.http._client import HttpClient
 from storage.backend.http._messages import Failure, Request, Response
 from storage.backend.http._secret import mask_url
-from storage.errors import BackendError, MissingBlobError
+from storage.errors import BackendError
 
 __all__ = ["HttpReader"]
 
 _log = logging.getLogger("storage.backend")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _PIECE = 1 << 20
+_NO_HEAD = (400, 401, 403, 405, 501)  # a URL that is signed for GET, a server that does not know HEAD
 
 
 class HttpReader:
@@ -44,7 +45,7 @@ class HttpReader:
         self._client = client
         self._make = request
         self._size: int | None = None
-        self._ranged = False
+        self._tried = False
         self._first = threading.Lock()
         self._whole: IO[bytes] | None = None
         self._spooling = threading.Lock()
@@ -54,10 +55,9 @@ class HttpReader:
         if self._size is None:
             try:
                 self._size = self._client.send(self._request("HEAD", 0), _content_length)
-            except MissingBlobError:
-                raise
-            except BackendError:
-                self._size = None
+            except BackendError as error:
+                if error.where.get("status") not in _NO_HEAD:
+                    raise
         if self._size is None:
             self.read_into(memoryview(bytearray(1)), 0)
         if self._size is None:
@@ -68,10 +68,13 @@ class HttpReader:
         """Fill the buffer from `offset` on; see `BlobReader`."""
         if not len(buffer):
             return Transfer(0, 0)
-        if self._whole is None and not self._ranged:
+        if not self._tried:
             with self._first:
-                if self._whole is None and not self._ranged:
-                    return self._ask(buffer, offset)
+                if not self._tried:
+                    try:
+                        return self._ask(buffer, offset)
+                    finally:
+                        self._tried = True  # though it failed: who waited shall not fail one after the other
         return self._ask(buffer, offset) if self._whole is None else self._reread(buffer, offset)
 
     def copy_to(self, write: Callable[[memoryview], object], offset: int = 0) -> int:
@@ -101,9 +104,8 @@ class HttpReader:
         self._client.metrics.count("bytes", transfer.received)
         return transfer
 
-    def ranges_work(self, size: int | None) -> None:
-        """The server answered a range, of a blob of `size` bytes if it said so."""
-        self._ranged = True
+    def learn_size(self, size: int | None) -> None:
+        """The server may have said how long the blob is."""
         if size is not None:
             self._size = size
 
@@ -167,7 +169,7 @@ class _Fill:
             self._aim()
         if self._done < len(self._buffer):
             raise Failure(BackendError("the body ends early", **self.request.where, url=mask_url(response.url)))
-        self._reader.ranges_work(size)
+        self._reader.learn_size(size)
         return Transfer(self._done, response.ttfb_ns)
 
 

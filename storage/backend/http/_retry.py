@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import random
+import re
 import socket
 import ssl
 import time
@@ -42,13 +43,13 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     """Seconds that a ``Retry-After`` says (RFC 9110, 10.2.3), which gives a number or a date."""
     if value is None:
         return None
-    if value.strip().isdecimal():
+    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         return float(value)
     try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        date = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(date.timestamp() - (time.time() if now is None else now), 0.0)
+    return max(date - (time.time() if now is None else now), 0.0)
 
 
 def failure_of(error: Exception, url: str, where: dict[str, object], reused: bool) -> Failure | BackendError:
@@ -76,7 +77,9 @@ def refusal(response: Response, where: dict[str, object]) -> Failure | BackendEr
     place = {**where, "status": response.status, "code": response.code or None, "url": mask_url(response.url)}
     if response.status in TRANSIENT:
         error = BackendError("the server is busy or broken", **place)
-        return Failure(error, parse_retry_after(response.headers.get("retry-after")))
+        wait = parse_retry_after(response.headers.get("retry-after"))
+        # MinIO says two minutes while it starts, which takes a second: only who limits us is taken at his word.
+        return Failure(error, None if wait and wait > PATIENCE_S and response.status != 429 else wait)
     if response.status in (404, 410):
         return MissingBlobError("the server does not have it", **place)
     if response.status in (401, 403):

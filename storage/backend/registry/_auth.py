@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from storage.backend.http import HttpClient, Request, Response, Secret, mask_url
+from storage.backend.http import HttpClient, Request, Response, Secret, mask_url, origin_of
 from storage.backend.registry._challenge import Challenge, parse_challenges
 from storage.backend.registry._docker import Credentials
 from storage.errors import BackendError
@@ -134,7 +134,7 @@ class RegistryAuth:
     def _check_realm(self, realm: str) -> None:
         """A registry that we speak to in secret cannot have us say our password aloud."""
         assert self.client is not None
-        if urlsplit(self.client.home).scheme == "https" and urlsplit(realm).scheme != "https":
+        if origin_of(realm)[0] != "https" and self.client.home.startswith("https:"):
             raise BackendError("the registry wants credentials sent in the clear", url=mask_url(realm), field="realm")
 
 
@@ -168,7 +168,7 @@ def _parse(answer: bytes, realm: str) -> _Token:
         lasts = float(said.get("expires_in") or _LASTS_S)
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise ValueError
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BackendError("the realm's answer is no token", url=mask_url(realm)) from error
     now = time.monotonic()
     return _Token(Secret(token), now + lasts - min(_MARGIN_S, lasts / 5), now + lasts)

@@ -52,7 +52,7 @@ def docker_credentials(host: str) -> Credentials | None:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("docker's configuration cannot be read", path=path) from error
     if not isinstance(config, dict):
         raise ConfigError("docker's configuration is not an object", path=path)

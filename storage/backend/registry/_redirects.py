@@ -12,6 +12,7 @@ from storage.backend.http import Response
 
 __all__ = ["Redirects", "expiry_of", "rewritten"]
 
+_NUMBER = re.compile(r"[0-9]{1,12}")
 _SHARE = 0.9  # a URL is not used in the last tenth of its time: clocks differ, and a read takes some
 
 
@@ -31,9 +32,9 @@ def expiry_of(url: str, cache_control: str = "", now: float | None = None) -> fl
     ends: list[float] = []
     for vendor in ("x-amz", "x-goog", "x-oss"):
         start, lasts = query.get(f"{vendor}-date", ""), query.get(f"{vendor}-expires", "")
-        if lasts.isdecimal() and (since := _time(start, "%Y%m%dT%H%M%SZ")) is not None:
+        if _NUMBER.fullmatch(lasts) and (since := _time(start, "%Y%m%dT%H%M%SZ")) is not None:
             ends.append(since + int(lasts))
-    if query.get("expires", "").isdecimal():
+    if _NUMBER.fullmatch(query.get("expires", "")):
         ends.append(float(query["expires"]))
     if (end := _time(query.get("se", ""), "%Y-%m-%dT%H:%M:%SZ")) is not None:
         ends.append(end)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from storage.backend import BlobBackend, LocalDisk
 from storage.errors import BackendError, ConfigError, FormatError, MissingBlobError, StorageError
+from storage.factory import open_store
 from storage.testing.backend_conformance import BackendConformance, noise
 
 LINUX, BASIC = "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
@@ -212,3 +213,14 @@ def test_any_spoiling(edits: list[tuple[int, int]], length: int, tmp_path: Path)
     except StorageError:
         return
     assert len(disk.blob_ids()) <= 2
+
+
+@needs_sfdisk
+@pytest.mark.parametrize("kind", [LINUX, BASIC])
+def test_an_image(kind: str, image_dir: Path, tree: Path, tmp_path: Path) -> None:
+    """An image whose blobs are partitions is read file for file, whichever way their ids are written."""
+    blobs = {path.name: path.read_bytes() for path in (image_dir / "blobs").iterdir()}
+    make_disk(tmp_path / "disk.img", blobs, kind)
+    with open_store(image_dir / "bootstrap", cache_dir=tmp_path, backend=LocalDisk(tmp_path / "disk.img")) as rafs:
+        for name in ("big.txt", "lib/deep/noise.bin", "lib/module_07.py", "empty"):
+            assert rafs.read("/" + name) == (tree / name).read_bytes()

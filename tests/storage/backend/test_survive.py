@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 import socket
 import threading
@@ -29,19 +28,13 @@ from tests.servers.scripted import Asked, Scripted, answer_of, serve_blob
 from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, SPAN, Fault, scripts_of
 
 _ID = hashlib.sha256(CONTENT).hexdigest()
-Say = Callable[[str, str, str], None]
+Survived = Callable[[str, str, str], None]
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between attempts are short but where a server asks for more; how long they are is tested elsewhere."""
     monkeypatch.setattr(_client, "backoff", lambda attempt, retry_after: max(0.005, retry_after or 0))
-
-
-@pytest.fixture
-def say(record_property: Callable[[str, object], None]) -> Say:
-    """Puts an outcome into the table: fault, backend, outcome."""
-    return lambda fault, backend, outcome: record_property("survive", [fault, backend, outcome])
 
 
 def options_of(fault: Fault) -> HttpOptions:
@@ -51,7 +44,7 @@ def options_of(fault: Fault) -> HttpOptions:
 
 @pytest.mark.parametrize("kind", BACKENDS)
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_faults(fault: Fault, kind: str, say: Say) -> None:
+def test_faults(fault: Fault, kind: str, survived: Survived) -> None:
     """Each fault ends as it should: in the right bytes, or in one error that names the blob, and in time."""
     with Scripted(scripts_of(fault)) as server:
         backend = BACKENDS[kind](server.port, options_of(fault))
@@ -72,11 +65,11 @@ def test_faults(fault: Fault, kind: str, say: Say) -> None:
     if fault.error:
         assert spent < (fault.seconds * 1.2 or 5)
     asked = len(server.asked)
-    say(fault.name, kind, f"{outcome}, {asked} requests" if asked > 1 else outcome)
+    survived(fault.name, kind, f"{outcome}, {asked} requests" if asked > 1 else outcome)
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
-def test_killed_and_restarted(kind: str, say: Say) -> None:
+def test_killed_and_restarted(kind: str, survived: Survived) -> None:
     """A server that is killed within an answer, and is back before the retries are used up, costs a pause."""
     content, killed = CONTENT, threading.Event()
 
@@ -103,22 +96,23 @@ def test_killed_and_restarted(kind: str, say: Say) -> None:
     assert buffer == CONTENT[SPAN[0] : sum(SPAN)]
     backend.close()
     fresh[0].close()
-    say("killed and restarted", kind, "right")
+    survived("killed and restarted", kind, "right")
 
 
 @pytest.fixture(params=["http-proxy", "registry", "s3"])
-def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Process, Any]]:
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str, Process, Any]]:
     """A real server that has the blob, and the backend in front of it."""
     options = HttpOptions(retry_limit=5000, connections=8)
     if request.param == "http-proxy":
         (tmp_path / "root").mkdir()
         (tmp_path / "root" / _ID).write_bytes(CONTENT)
         with nginx(tmp_path / "nginx", tmp_path / "root") as process:
-            yield "nginx", process, HttpProxy(f"http://127.0.0.1:{process.port}", options=options)
+            yield "http-proxy", "nginx", process, HttpProxy(f"http://127.0.0.1:{process.port}", options=options)
     elif request.param == "registry":
         with docker_registry(tmp_path) as process:
             assert put_blob(f"http://127.0.0.1:{process.port}", "app", CONTENT) == _ID
             yield (
+                "registry",
                 "docker-registry",
                 process,
                 Registry(RegistryOptions(f"127.0.0.1:{process.port}", "app", "http", http=options)),
@@ -127,44 +121,49 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
         with juicefs(tmp_path) as server:
             put_blobs(server, {_ID: CONTENT})
             place = {"endpoint": server.endpoint, "region": "us-east-1", "scheme": "http"}
-            yield "juicefs", server.process, S3(server.bucket, keys=KEYS, options=options, **place)
+            yield "s3", "juicefs", server.process, S3(server.bucket, keys=KEYS, options=options, **place)
 
 
-def test_real_server_killed_and_restarted(real: tuple[str, Process, Any], say: Say) -> None:
+def test_real_server_killed_and_restarted(real: tuple[str, str, Process, Any], survived: Survived) -> None:
     """A real server that is killed while eight threads read, and started again, costs time and nothing else."""
-    name, process, backend = real
-    reader, done, served = backend.get_reader(_ID), threading.Event(), itertools.count()
+    kind, name, process, backend = real
+    reader, done, served = backend.get_reader(_ID), threading.Event(), [0] * 8
 
     def read_on(number: int) -> bool:
         buffer = bytearray(5000)
         while not done.is_set():
-            reader.read_into(memoryview(buffer), number)
-            if buffer != CONTENT[number : number + 5000]:
+            reader.read_into(memoryview(buffer), number * 1000)
+            if buffer != CONTENT[number * 1000 : number * 1000 + 5000]:
                 return False
-            next(served)
+            served[number] += 1
         return True
 
+    def wait_for_all() -> None:
+        """Until each thread was served again, and is at the next read."""
+        before, deadline = list(served), time.monotonic() + 60
+        while any(now <= then + 1 for now, then in zip(served, before, strict=True)):
+            assert time.monotonic() < deadline, "a thread is not served any more"
+            time.sleep(0.01)
+
     with ThreadPoolExecutor(8) as threads:
-        reads = [threads.submit(read_on, number) for number in range(0, 8000, 1000)]
-        time.sleep(0.1)
-        for _ in range(2):
-            process.kill()
-            time.sleep(0.05)
-            process.start()
-            time.sleep(0.1)
-        before = next(served)
-        time.sleep(0.2)
-        done.set()
+        reads = [threads.submit(read_on, number) for number in range(8)]
+        try:
+            wait_for_all()
+            for _ in range(2):
+                process.kill()
+                time.sleep(0.05)
+                process.start()
+                wait_for_all()
+        finally:
+            done.set()
         assert all(read.result(30) for read in reads)
-    assert next(served) > before + 1
-    retries = backend.client.metrics["retries"]
-    assert retries > 0
+    assert backend.client.metrics["retries"] > 0
     backend.close()
-    say(f"{name} killed twice under 8 readers", {"nginx": "http-proxy", "juicefs": "s3"}.get(name, "registry"), "right")
+    survived(f"{name} killed twice under 8 readers", kind, "right")
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
-def test_killed_for_good(kind: str, say: Say) -> None:
+def test_killed_for_good(kind: str, survived: Survived) -> None:
     """A server that is gone is an error that says so."""
     with Scripted(serve_blob(CONTENT)) as server:
         backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=2))
@@ -173,11 +172,11 @@ def test_killed_for_good(kind: str, say: Say) -> None:
     with pytest.raises(BackendError, match=_ID) as failed:
         reader.read_into(memoryview(bytearray(10)), 0)
     backend.close()
-    say("killed for good", kind, failed.value.message)
+    survived("killed for good", kind, failed.value.message)
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
-def test_no_such_host(kind: str, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_such_host(kind: str, survived: Survived, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that does not resolve is an error that says so."""
 
     def fail(*arguments: Any, **options: Any) -> Any:
@@ -188,11 +187,11 @@ def test_no_such_host(kind: str, say: Say, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(BackendError, match="cannot be resolved") as failed:
         backend.get_reader(_ID).read_into(memoryview(bytearray(10)), 0)
     backend.close()
-    say("DNS failure", kind, failed.value.message)
+    survived("DNS failure", kind, failed.value.message)
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
-def test_full_pool(kind: str, say: Say) -> None:
+def test_full_pool(kind: str, survived: Survived) -> None:
     """Sixty-four threads over four connections: all are served right, and no fifth connection is opened."""
     with Scripted(serve_blob(CONTENT)) as server:
         backend = BACKENDS[kind](server.port, HttpOptions(connections=4, retry_limit=0))
@@ -207,7 +206,7 @@ def test_full_pool(kind: str, say: Say) -> None:
             assert all(threads.map(right, range(640)))
         assert server.most <= 4
         backend.close()
-    say("64 threads, 4 connections", kind, f"right, {server.most} connections")
+    survived("64 threads, 4 connections", kind, f"right, {server.most} connections")
 
 
 @pytest.fixture
@@ -219,7 +218,7 @@ def made(tmp_path: Path) -> Made:
 
 @pytest.mark.parametrize("kind", BACKENDS)
 @pytest.mark.parametrize("times", [1, 2])
-def test_wrong_bytes(times: int, kind: str, made: Made, say: Say, tmp_path: Path) -> None:
+def test_wrong_bytes(times: int, kind: str, made: Made, survived: Survived, tmp_path: Path) -> None:
     """Wrong bytes are caught by their digest and asked for once more; wrong again is an error by blob and chunk."""
     blob_id = made.infos[0].blob_id
     content = (made.folder / blob_id).read_bytes()
@@ -247,4 +246,4 @@ def test_wrong_bytes(times: int, kind: str, made: Made, say: Say, tmp_path: Path
         read_chunks(cache, made, range(4))
         cache.close()
         backend.close()
-    say("wrong bytes once" if times == 1 else "wrong bytes twice", kind, f"{outcome}, 2 requests")
+    survived("wrong bytes once" if times == 1 else "wrong bytes twice", kind, f"{outcome}, 2 requests")

@@ -15,13 +15,16 @@ from storage.backend import (
     FaultyBackend,
     Link,
     LocalFs,
+    MeteredBackend,
     RecordingBackend,
     Refuse,
     Reset,
     ShapedBackend,
     Stall,
+    ThrottledBackend,
     Truncate,
     WrongBytes,
+    prefetching,
     scripted,
     seeded,
 )
@@ -36,11 +39,12 @@ class TestWrapped(BackendConformance):
 
     @pytest.fixture
     def backend(self, blobs: Mapping[str, bytes], tmp_path: Path) -> BlobBackend:
-        """A folder behind a recorder, a link and faults that never come."""
+        """A folder behind a recorder, a meter, faults that never come, a link, and a limit for prefetch."""
         for blob_id, content in blobs.items():
             (tmp_path / blob_id).write_bytes(content)
         link = Link(rtt_ns=0, bandwidth=10**10, connections=16)
-        return RecordingBackend(FaultyBackend(ShapedBackend(LocalFs(tmp_path), link), seeded(0, {Reset(): 0.0})))
+        shaped = ShapedBackend(ThrottledBackend(LocalFs(tmp_path), 1), link)
+        return RecordingBackend(MeteredBackend(FaultyBackend(shaped, seeded(0, {Reset(): 0.0}))))
 
 
 def faulty(folder: Path, *faults: Fault | None) -> RecordingBackend:
@@ -146,3 +150,45 @@ def test_recording(tmp_path: Path) -> None:
     assert table["t_ns"] == sorted(table["t_ns"])
     backend.clear()
     assert backend.requests == []
+
+
+@pytest.mark.parametrize(
+    ("size", "place"),
+    [(1, 0), (1023, 0), (1024, 1), (4095, 1), (4096, 2), (16_384, 3), (65_536, 4), (131_072, 5), (262_144, 5),
+     (524_288, 6), (1 << 20, 7), (3 << 20, 7)],
+)  # fmt: skip
+def test_metered_sizes(size: int, place: int, tmp_path: Path) -> None:
+    """A request counts in the class of its size (upstream: `request_size_index`)."""
+    (tmp_path / "blob").write_bytes(bytes(size))
+    backend = MeteredBackend(LocalFs(tmp_path))
+    read(backend, 0, size)
+    metrics = backend.metrics()
+    assert metrics["read_count_block_size_dist"].index(1) == place
+    assert (metrics["read_count"], metrics["read_amount_total"], metrics["read_errors"]) == (1, size, 0)
+
+
+def test_metered_errors_and_latencies(tmp_path: Path) -> None:
+    """A request that fails counts as an error of no bytes; a slow one in the class of its milliseconds."""
+    backend = MeteredBackend(faulty(tmp_path, Refuse(500), Delay(0.06)))
+    with pytest.raises(BackendError):
+        read(backend, 0, 10)
+    read(backend, 0, 10)
+    metrics = backend.metrics()
+    assert (metrics["read_count"], metrics["read_errors"], metrics["read_amount_total"]) == (2, 1, 10)
+    assert metrics["read_cumulative_latency_millis_total"] >= 60
+    assert sum(metrics["read_latency_sizes_dist"][0][3:]) == 1
+
+
+def test_throttled(tmp_path: Path) -> None:
+    """Prefetch is held to its bytes a second, all of it together; users are not, meanwhile."""
+    (tmp_path / "blob").write_bytes(CONTENT)
+    backend = ThrottledBackend(LocalFs(tmp_path), 10_000)
+    with prefetching():
+        start = time.monotonic()
+        for _ in range(3):
+            read(backend, 0, 1000)
+        assert time.monotonic() - start >= 0.2
+    start = time.monotonic()
+    for _ in range(100):
+        read(backend, 0, 1000)
+    assert time.monotonic() - start < 10

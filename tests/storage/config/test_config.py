@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.config import ConfigV2, ConfigWarning, load_config, parse_config
@@ -214,28 +214,36 @@ def test_legacy_defaults() -> None:
     assert (rafs.prefetch.threads, rafs.prefetch.prefetch_all) == (8, True)
 
 
+_BLOB: dict[str, Any] = {
+    "id": "blob",
+    "backend_type": "localfs",
+    "backend_config": {"dir": "/blobs"},
+    "cache_type": "fscache",
+    "cache_config": {"work_dir": "/cache"},
+    "prefetch_config": {"enable": True, "threads_count": 2, "merging_size": 1, "bandwidth_rate": 4},
+    "metadata_path": "/bootstrap",
+}
+
+
 def test_legacy_blob() -> None:
     """That of a cached blob says backend, cache, prefetch and where its bootstrap is."""
-    config = parse_config(
-        json.dumps(
-            {
-                "id": "blob",
-                "backend_type": "localfs",
-                "backend_config": {"dir": "/blobs"},
-                "cache_type": "fscache",
-                "cache_config": {"work_dir": "/cache"},
-                "prefetch_config": {"enable": True, "threads_count": 2, "merging_size": 1, "bandwidth_rate": 4},
-                "metadata_path": "/bootstrap",
-            }
-        ),
-        strict=True,
-    )
+    config = parse_config(json.dumps(_BLOB), strict=True)
     assert config.cache is not None
     assert (config.metadata_path, config.cache.work_dir) == ("/bootstrap", "/cache")
     assert plain(config.cache.prefetch) == {
         "enable": True, "threads": 2, "batch_size": 1, "bandwidth_limit": 4, "prefetch_all": True,
         "stream_prefetch": False,
     }  # fmt: skip
+
+
+def test_entry_of_a_cached_blob() -> None:
+    """An entry has either configuration in it; of both, that of version 2 counts."""
+    entry = {"type": "bootstrap", "id": "blob", "config": _BLOB, "domain_id": "domain"}
+    assert parse_config(json.dumps(entry), strict=True) == parse_config(json.dumps(_BLOB))
+    assert plain(parse_config(json.dumps(entry | {"config_v2": _FULL}), strict=True)) == _FULL
+    with pytest.raises(ConfigError) as refused:
+        parse_config(json.dumps(entry | {"config": _BLOB | {"backend_config": {"dir": 1}}}))
+    assert refused.value.where == {"field": "config.backend_config.dir"}
 
 
 _UNKNOWN = [
@@ -360,6 +368,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_any_value(data: st.DataObject) -> None:
     """With any value in the place of any other: a configuration or an error that names the key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import ConfigError, FormatError
@@ -67,6 +67,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(JSON)
 def test_any_manifest(value: object) -> None:
     """Any JSON is a manifest that can be walked, or a FormatError."""

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import shutil
 import subprocess
+import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from storage.backend.http import HttpOptions
+from storage.backend.http import HttpOptions, ProxyOptions
+from storage.backend.registry import Registry, RegistryOptions
 from storage.errors import ConfigError, FormatError, IntegrityError, MissingBlobError
 from storage.events import Recorder, audit
 from storage.factory import open_store
 from storage.image import open_image
 from storage.oci import pull, push
 from tests.servers.processes import need
+from tests.servers.proxy import proxy
 from tests.servers.registry import docker_registry
+from tests.servers.scripted import Scripted, reply
 from tests.storage.oci._layouts import nydus_layout
 from workbench.cli import group
 
@@ -121,6 +128,25 @@ def test_without_the_registry(host: str, image_dir: Path, tree: Path, tmp_path: 
     same_files(pulled.folder, tree, tmp_path / "cache")
 
 
+def test_prefetch_goes_as_prefetch(host: str, image_dir: Path, tmp_path: Path) -> None:
+    """What a store prefetches is asked for in the class of prefetch, what it reads on demand: Dragonfly is told so."""
+    nydus_layout(image_dir, tmp_path / "layout")
+    push(tmp_path / "layout", f"{host}/classes:v1")
+    with proxy() as way:
+        http = HttpOptions(proxy=ProxyOptions(way.url, fallback=False))
+        backend = Registry(RegistryOptions(host, "classes", "http", http=http))
+        with open_store(image_dir, cache_dir=tmp_path / "cache", backend=backend, amplify_io=0) as rafs:
+            rafs.read(rafs.lookup("/lib/module_01.py"))
+            demand = [asked.headers["x-dragonfly-priority"] for asked in way.asked]
+            rafs.prefetch(range(len(rafs.image.chunks)))
+            rafs.drain()
+        prefetch = [asked.headers["x-dragonfly-priority"] for asked in way.asked[len(demand) :]]
+        backend.close()
+    assert set(demand) == {"6"}
+    assert set(prefetch) == {"3"}
+    assert backend.metrics["prefetch"] == len(prefetch)
+
+
 def test_what_is_not_there(host: str, tmp_path: Path) -> None:
     """A tag or a repository that is missing is a missing blob."""
     with pytest.raises(MissingBlobError, match=r"manifest nothing, status 404, code MANIFEST_UNKNOWN"):
@@ -142,8 +168,6 @@ def test_not_a_nydus_image(host: str, image_dir: Path, tmp_path: Path) -> None:
 
 def write_top(layout: Path, content: bytes) -> None:
     """Make a manifest the layout's only one."""
-    import hashlib
-
     digest = hashlib.sha256(content).hexdigest()
     (layout / "blobs" / "sha256" / digest).write_bytes(content)
     entry = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": f"sha256:{digest}"}
@@ -168,8 +192,6 @@ def test_layouts_that_are_none(host: str, image_dir: Path, tmp_path: Path) -> No
 
 def test_a_layer_that_lies(host: str, image_dir: Path, tmp_path: Path) -> None:
     """A registry whose blob is not what its digest says is caught before anything is kept."""
-    from tests.servers.scripted import Scripted, reply
-
     layout = tmp_path / "layout"
     digest = nydus_layout(image_dir, layout)
     manifest = (layout / "blobs" / "sha256" / digest[7:]).read_bytes()
@@ -184,6 +206,41 @@ def test_a_layer_that_lies(host: str, image_dir: Path, tmp_path: Path) -> None:
         answers["manifests"] = manifest + b" "
         with pytest.raises(IntegrityError, match="a manifest is not what its digest says"):
             pull(f"127.0.0.1:{server.port}/x@{digest}", tmp_path / "pulled", scheme="http")
+
+
+def bomb() -> bytes:
+    """A tar that begins with an extended header of 200 MiB."""
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, 200 << 20
+    return gzip.compress(info.tobuf() + bytes(info.size), 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (b"", "has no image/image.boot|is not a tar"),
+        (b"nothing of the kind" * 100, "is not a tar"),
+        (b"\x1f\x8b nor this", "is not a tar"),
+        (b"\x28\xb5\x2f\xfd nor this", "is not a tar"),
+        (gzip.compress(bytes(10240)), "has no image/image.boot"),
+        (bomb(), "headers of the bootstrap's layer are too long"),
+    ],
+    ids=["empty", "noise", "gzip", "zstd", "no member", "bomb"],
+)
+def test_layers_that_are_none(layer: bytes, what: str, tmp_path: Path) -> None:
+    """A bootstrap layer that is no tar, or is made to fill memory, is a FormatError with the image's name."""
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    notes = {"containerd.io/snapshot/nydus-bootstrap": "true"}
+    manifest = json.dumps({"layers": [{"digest": digest, "size": len(layer), "annotations": notes}]}).encode()
+    answers = {"manifests": manifest, "blobs": layer}
+    with Scripted(lambda asked, wire: wire.sendall(reply(200, answers[asked.path.split("/")[3]]))) as server:
+        tracemalloc.start()
+        with pytest.raises(FormatError, match=f"(?:{what}).*path 127.0.0.1:{server.port}/x:v1"):
+            pull(f"127.0.0.1:{server.port}/x:v1", tmp_path, scheme="http")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 100 << 20
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_says_nothing(image_dir: Path, tmp_path: Path) -> None:

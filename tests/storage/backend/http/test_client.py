@@ -235,6 +235,22 @@ def test_a_stall_ends_in_time(start: Start, script: Script) -> None:
     assert 0.5 <= time.monotonic() - begun < 0.6
 
 
+def test_many_stall_together(start: Start) -> None:
+    """Eight threads at a silent server fail together: the first, which goes alone, then all the others at once."""
+    reader = reader_of(start(lambda asked, wire: time.sleep(3)), HttpOptions(timeout=0.4, retry_limit=0))
+
+    def fail(number: int) -> float:
+        with pytest.raises(BackendError, match="does not answer in time"):
+            read(reader, number, 10)
+        return time.monotonic()
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        ends = sorted(end - begun for end in threads.map(fail, range(8)))
+    assert 0.4 <= ends[0] < 0.48
+    assert 0.8 <= ends[1] <= ends[-1] < 0.96
+
+
 def test_connect_timeout() -> None:
     """A host that does not accept is given up after the connect timeout, within 20 %."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
@@ -253,16 +269,18 @@ def test_connect_timeout() -> None:
 
 
 def test_retry_after(start: Start) -> None:
-    """A 429 is tried again when it says, not before; a minute or more is a refusal."""
+    """A 429 is tried again when it says, not before; more than a minute is a refusal, and of a 503 not believed."""
     busy = iter([reply(429, headers={"Retry-After": "1"})])
     server = start(lambda asked, wire: wire.sendall(next(busy, None) or answer_of(asked, CONTENT)))
     assert read(reader_of(server, HttpOptions(retry_limit=1)), 0, 10) == CONTENT[:10]
     first, second = server.asked
     assert 1 <= second.at - first.at < 1.3
-    server.script = lambda asked, wire: wire.sendall(reply(503, headers={"Retry-After": "100"}))
-    with pytest.raises(BackendError, match=r"the server is busy or broken .*status 503"):
-        read(reader_of(server, HttpOptions(retry_limit=3)), 0, 10)
-    assert len(server.asked) == 3
+    for status, requests in ((429, 1), (503, 3)):
+        server.asked.clear()
+        server.script = lambda asked, wire, status=status: wire.sendall(reply(status, headers={"Retry-After": "100"}))  # type: ignore[misc]
+        with pytest.raises(BackendError, match=rf"the server is busy or broken .*status {status}"):
+            read(reader_of(server, HttpOptions(retry_limit=2)), 0, 10)
+        assert len(server.asked) == requests
 
 
 def test_storm(start: Start) -> None:

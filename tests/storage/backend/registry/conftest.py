@@ -12,6 +12,7 @@ import pytest
 
 from storage.backend.http import HttpOptions, Secret
 from storage.backend.registry import Registry, RegistryOptions
+from storage.events import Recorder
 from tests.servers.certificates import Authority
 from tests.servers.processes import Process
 from tests.servers.realm import Realm
@@ -104,12 +105,14 @@ def token_registry(run: Run, realm: Realm) -> Hosted:
     return run(with_realm(realm))
 
 
-def registry_of(hosted: Hosted, http: HttpOptions | None = None, **options: Any) -> Registry:
+def registry_of(
+    hosted: Hosted, http: HttpOptions | None = None, *, recorder: Recorder | None = None, **options: Any
+) -> Registry:
     """A backend for it; secrets as plain strings."""
     for name in ("auth", "registry_token"):
         if name in options:
             options[name] = Secret(options[name])
-    return Registry(RegistryOptions(hosted.host, REPO, http=http or HttpOptions(timeout=5), **options))
+    return Registry(RegistryOptions(hosted.host, REPO, http=http or HttpOptions(timeout=5), **options), recorder)
 
 
 def read(registry: Registry, blob: str, offset: int = 1_000_000, length: int = 100_000) -> bytes:

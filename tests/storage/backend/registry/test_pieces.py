@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.backend.http._messages import joined
 from storage.backend.http._retry import backoff, parse_retry_after
 from storage.backend.registry._challenge import Challenge, parse_challenges
 from storage.backend.registry._redirects import expiry_of, rewritten
+from storage.errors import BackendError
 
 BEARER = 'Bearer realm="https://auth.example.com/token",service="r.example.com",scope="repository:a/b:pull,push"'
 
@@ -96,3 +98,22 @@ def test_backoff(attempt: int, retry_after: float | None, draw: float) -> None:
     full = min(0.1 * 2**attempt, 10)
     assert wait >= (retry_after or 0)
     assert full / 2 <= wait <= max(full, retry_after or 0)
+
+
+@given(st.text() | st.from_regex(r"https?://[^/]*/[^ ]*(Expires|X-Amz-Expires|se)=.*"), st.text())
+def test_any_location(location: str, control: str) -> None:
+    """Wherever a server redirects to is a URL with or without an expiry, or our error."""
+    try:
+        url = joined("http://127.0.0.1:5000/v2/", location)
+    except BackendError:
+        return
+    expiry = expiry_of(url, control, NOW)
+    assert expiry is None or expiry >= 0
+    assert rewritten(url, "", "").split("://")[0] == url.split("://")[0].lower()
+
+
+@given(st.text())
+def test_any_retry_after(value: str) -> None:
+    """Whatever a server asks for is seconds, or nothing."""
+    seconds = parse_retry_after(value, NOW)
+    assert seconds is None or seconds >= 0

@@ -269,6 +269,17 @@ def test_redirects_with_credentials(basic_registry: Hosted, data: tuple[Path, st
             assert registry.metrics["errors"] == registry.metrics["retries"] == 0
 
 
+def test_blob_url_scheme(data: tuple[Path, str]) -> None:
+    """A registry that redirects to https is followed in http where blob_url_scheme says so."""
+    with Scripted(lambda asked, wire: wire.sendall(answer_of(asked, CONTENT))) as store:
+        moved = reply(307, b"", {"Location": store.url.replace("http:", "https:") + "/x"})
+        with Scripted(lambda asked, wire: wire.sendall(moved)) as server:
+            hosted = Hosted(f"127.0.0.1:{server.port}", data[1])
+            assert read(registry_of(hosted, scheme="http", blob_url_scheme="http"), data[1]) == wanted()
+            with pytest.raises(BackendError, match="TLS fails"):
+                read(registry_of(hosted, scheme="http"), data[1])
+
+
 def test_redirects_expire(data: tuple[Path, str]) -> None:
     """A redirect with a max-age of a second is asked for anew after it."""
     with Scripted(lambda asked, wire: wire.sendall(answer_of(asked, CONTENT))) as store:

@@ -1,0 +1,79 @@
+"""A wrapper that counts what is read through it, as nydusd counts (upstream: utils/src/metrics.rs)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._wrapped import WrappedReader
+
+__all__ = ["MeteredBackend"]
+
+# By the number of bits of a size in KiB: under 1 KiB, 4, 16, 64, 128, 512 KiB, 1 MiB, and more.
+_SIZE_CLASS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 5, 6, 7)
+_LATENCY_MS = (1, 20, 50, 100, 500, 1000, 2000)
+_CLASSES = 8
+
+
+class MeteredBackend:
+    """Reads through `inner` and counts requests, errors, bytes and milliseconds.
+
+    Parameters
+    ----------
+    inner
+        Where blobs come from.
+    backend_type
+        What it is called in the metrics.
+    """
+
+    def __init__(self, inner: BlobBackend, backend_type: str = "") -> None:
+        self.inner = inner
+        self.backend_type = backend_type
+        self._lock = threading.Lock()
+        self._errors = self._amount = self._millis = 0
+        self._millis_by_size = [0] * _CLASSES
+        self._counts = [[0] * _CLASSES for _ in range(_CLASSES)]  # by size, then by latency
+
+    def get_reader(self, blob_id: str) -> BlobReader:
+        """A reader of the blob whose reads count."""
+        return WrappedReader(self.inner.get_reader(blob_id), self._read)
+
+    def _read(self, reader: BlobReader, buffer: memoryview, offset: int) -> Transfer:
+        start, received = time.monotonic_ns(), -1
+        try:
+            transfer = reader.read_into(buffer, offset)
+            received = transfer.received
+        finally:
+            self._count((time.monotonic_ns() - start) // 1_000_000, received)
+        return transfer
+
+    def _count(self, millis: int, received: int) -> None:
+        size = max(received, 0)
+        size_class = _SIZE_CLASS[min((size >> 10).bit_length(), len(_SIZE_CLASS) - 1)]
+        latency_class = sum(millis > limit for limit in _LATENCY_MS)
+        with self._lock:
+            self._errors += received < 0
+            self._amount += size
+            self._millis += millis
+            self._millis_by_size[size_class] += millis
+            self._counts[size_class][latency_class] += 1
+
+    def metrics(self) -> dict[str, Any]:
+        """What nydusd answers at ``/api/v1/metrics/backend``, key for key."""
+        with self._lock:
+            by_size = [sum(row) for row in self._counts]
+            return {
+                "backend_type": self.backend_type,
+                "read_count": sum(by_size),
+                "read_errors": self._errors,
+                "read_amount_total": self._amount,
+                "read_cumulative_latency_millis_total": self._millis,
+                "read_cumulative_latency_millis_dist": list(self._millis_by_size),
+                "read_count_block_size_dist": by_size,
+                "read_latency_sizes_dist": [list(row) for row in self._counts],
+            }
+
+    def __repr__(self) -> str:
+        return f"MeteredBackend({self.inner!r})"
