@@ -57,7 +57,7 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
-        count = _make_room(layout, state, policy, layout.size[chunk], victims, count)
+        count = _make_room(layout, state, policy, chunk, victims, count)
         if layout.known[chunk] != 0 and _fits(state, layout.size[chunk]):
             state.status[chunk] = STORING
             state.owner[chunk] = reg[Reg.TICKET]
@@ -75,11 +75,13 @@ def _fits(state: State, size: int) -> bool:
     return capacity < 0 or state.counters[STORED] + size <= capacity
 
 
-def _make_room(layout: Layout, state: State, policy: Policy, size: int, victims: Array, count: int) -> int:
+def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, victims: Array, count: int) -> int:
+    """Room for a chunk, or, for -1, no more than there may be."""
+    size = layout.size[chunk] if chunk >= 0 else 0
     if state.counters[CAPACITY] >= 0 and size > state.counters[CAPACITY]:
         return count
     while not _fits(state, size):
-        victim = policy.victim(state.ints, state.floats, state.pins)
+        victim = policy.victim(state.ints, state.floats, state.pins, chunk)
         # Whatever a policy says, bytes that are being read or written stay.
         if victim < 0 or state.pins[victim] != 0 or state.status[victim] != READY:
             break
@@ -149,4 +151,4 @@ def reopen(layout: Layout, state: State, policy: Policy, victims: Array) -> int:
         if state.status[chunk] == READY:
             state.counters[STORED] += layout.size[chunk]
             policy.on_admit(state.ints, state.floats, chunk)
-    return _make_room(layout, state, policy, 0, victims, 0)
+    return _make_room(layout, state, policy, -1, victims, 0)

@@ -7,9 +7,32 @@ from dataclasses import dataclass, field
 
 from storage.errors import ConfigError
 from storage.plan import Policy
-from workbench.policy import _fifo, _lru, _none, _sieve
+from workbench.policy import (
+    _arc,
+    _belady,
+    _beladysize,
+    _clock,
+    _fifo,
+    _gdsf,
+    _hyperbolic,
+    _lfu,
+    _lfuda,
+    _lirs,
+    _lru,
+    _lruk,
+    _mq,
+    _mru,
+    _none,
+    _qdlp,
+    _random,
+    _s3fifo,
+    _sieve,
+    _slru,
+    _twoq,
+    _wtinylfu,
+)
 
-__all__ = ["EvictionPolicy", "get", "names"]
+__all__ = ["EvictionPolicy", "get", "is_built_in", "names"]
 
 
 def _compiled(functions: Policy) -> Policy:
@@ -35,6 +58,11 @@ class EvictionPolicy:
         Makes the functions that compiled code calls.
     errors
         What functions raised where no exception can pass; whoever ran them empties it.
+    interpreted
+        Whether the functions are plain Python that is not to be compiled.
+    offline
+        Whether it knows the future, so that it is no policy for a live store: the last word of its int64 arena
+        is set to the number of the request that will use the chunk in hand next.
     """
 
     name: str
@@ -42,18 +70,47 @@ class EvictionPolicy:
     functions: Policy
     compiler: Callable[[Policy], Policy] = _compiled
     errors: list[Exception] = field(default_factory=list, compare=False)
+    interpreted: bool = False
+    offline: bool = False
 
     def compiled(self) -> Policy:
         """The same five as function values of one type, which compiled code calls without being compiled for them."""
         return self.compiler(self.functions)
 
 
-_BUILT_IN = {
-    "none": EvictionPolicy("none", _none.arena, _none.functions),
-    "fifo": EvictionPolicy("fifo", _fifo.arena, _fifo.functions),
-    "lru": EvictionPolicy("lru", _lru.arena, _lru.functions),
-    "sieve": EvictionPolicy("sieve", _sieve.arena, _sieve.functions),
+_MODULES = {
+    "none": _none,
+    "fifo": _fifo,
+    "lru": _lru,
+    "mru": _mru,
+    "clock": _clock,
+    "sieve": _sieve,
+    "lfu": _lfu,
+    "lfuda": _lfuda,
+    "gdsf": _gdsf,
+    "lru-k": _lruk,
+    "slru": _slru,
+    "2q": _twoq,
+    "arc": _arc,
+    "s3-fifo": _s3fifo,
+    "qdlp": _qdlp,
+    "mq": _mq,
+    "lirs": _lirs,
+    "w-tinylfu": _wtinylfu,
+    "random": _random,
+    "hyperbolic": _hyperbolic,
+    "belady": _belady,
+    "belady-size": _beladysize,
 }
+_BUILT_IN = {
+    name: EvictionPolicy(name, module.arena, module.functions, offline=getattr(module, "OFFLINE", False))
+    for name, module in _MODULES.items()
+}
+
+
+def is_built_in(policy: EvictionPolicy) -> bool:
+    """Whether it is one of ours, so that loops may be compiled for it."""
+    return _BUILT_IN.get(policy.name) == policy
 
 
 def names() -> tuple[str, ...]:

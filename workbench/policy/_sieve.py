@@ -28,7 +28,7 @@ def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
     push(ints, chunk)
 
 
-def _victim(ints: Any, floats: Any, pinned: Any) -> int:
+def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     node = ints[_HAND]
     # From the hand to the new end, then at most twice around: the first time may only wipe marks.
     rounds = 0

@@ -35,44 +35,26 @@ class _Mru:
     def on_admit(self, chunk: int) -> None:
         self.chunks.append(chunk)
 
-    def victim(self, pinned: Sequence[int]) -> int:
-        return next((chunk for chunk in reversed(self.chunks) if pinned[chunk] == 0), -1)
+    def victim(self, pinned: Sequence[int], chunk: int) -> int:
+        return next((held for held in reversed(self.chunks) if pinned[held] == 0), -1)
 
     def on_remove(self, chunk: int) -> None:
         self.chunks.remove(chunk)
 
 
-class _BuiltIn(PolicyConformance):
-    name = ""
+@pytest.mark.parametrize("name", [name for name in policy.names() if not policy.get(name).offline])
+class TestBuiltIn(PolicyConformance):
+    """Every built-in policy is one that the decider can rely on."""
+
+    @pytest.fixture(autouse=True)
+    def _named(self, name: str) -> None:
+        self.name = name
+        self.evicts = name != "none"
 
     def make(self, chunks: int) -> tuple[Policy, tuple[int, int]]:
+        """The policy by name."""
         chosen = policy.get(self.name)
         return chosen.functions, chosen.arena(chunks)
-
-
-class TestNone(_BuiltIn):
-    """No eviction is a policy too."""
-
-    name = "none"
-    evicts = False
-
-
-class TestFifo(_BuiltIn):
-    """First in, first out."""
-
-    name = "fifo"
-
-
-class TestLru(_BuiltIn):
-    """Least recently used."""
-
-    name = "lru"
-
-
-class TestSieve(_BuiltIn):
-    """SIEVE."""
-
-    name = "sieve"
 
 
 class TestPythonClass(PolicyConformance):
@@ -107,7 +89,7 @@ def compiled_misses(functions: Any, ints: I64, floats: Any, sizes: I64, capacity
         if sizes[chunk] > capacity:
             continue
         while stored + sizes[chunk] > capacity:
-            victim = functions.victim(ints, floats, pinned)
+            victim = functions.victim(ints, floats, pinned, chunk)
             functions.on_remove(ints, floats, victim)
             held[victim] = False
             stored -= sizes[victim]
@@ -171,5 +153,5 @@ def test_one_type() -> None:
 
 def test_unknown() -> None:
     """A name that there is not is refused, with those that there are."""
-    with pytest.raises(ConfigError, match="no eviction policy 'mru'; there are none, fifo, lru, sieve"):
-        policy.get("mru")
+    with pytest.raises(ConfigError, match="no eviction policy 'best'; there are none, fifo, lru"):
+        policy.get("best")

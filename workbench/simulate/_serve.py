@@ -1,0 +1,102 @@
+"""One loop over requests, without time: hit, or make room and admit. Numba's subset, and plain Python too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BYTES_MISSED",
+    "CAPACITY",
+    "COUNTERS",
+    "EVICTIONS",
+    "MISSES",
+    "REFUSED",
+    "STORED",
+    "on_admit",
+    "on_hit",
+    "on_remove",
+    "serve",
+    "victim",
+]
+
+# Entries of `count`.
+MISSES = 0
+BYTES_MISSED = 1
+STORED = 2
+CAPACITY = 3
+EVICTIONS = 4
+REFUSED = 5  # misses that were not admitted
+COUNTERS = 6
+
+OFFLINE = 0  # bound to 1 for policies that know the future
+
+
+def serve(
+    policy: Any, ints: Any, floats: Any, sizes: Any, held: Any, pinned: Any, count: Any, objects: Any, nexts: Any
+) -> None:
+    """Serve requests for `objects`, one after the other.
+
+    Parameters
+    ----------
+    policy
+        Five function values, or nothing where the calls below are bound to a policy's own functions.
+    ints, floats
+        The policy's arenas.
+    sizes : (n,) int64
+        Bytes of each object.
+    held : (n,) uint8
+        1 for what is in the cache.
+    pinned : (n,) int32
+        All 0: without time nobody is in the middle of reading.
+    count : (COUNTERS,) int64
+    objects : (requests,) int32
+    nexts : (requests,) int64
+        For policies that know the future: which request uses the same object next.
+    """
+    for request in range(len(objects)):
+        chunk = int(objects[request])
+        if OFFLINE:
+            ints[len(ints) - 1] = nexts[request]
+        if held[chunk] != 0:
+            on_hit(policy, ints, floats, chunk)
+            continue
+        size = sizes[chunk]
+        count[MISSES] += 1
+        count[BYTES_MISSED] += size
+        if size > count[CAPACITY]:
+            count[REFUSED] += 1
+            continue
+        while count[STORED] + size > count[CAPACITY]:
+            goes = victim(policy, ints, floats, pinned, chunk)
+            if goes < 0 or held[goes] == 0:
+                break
+            on_remove(policy, ints, floats, goes)
+            held[goes] = 0
+            count[STORED] -= sizes[goes]
+            count[EVICTIONS] += 1
+        if count[STORED] + size <= count[CAPACITY]:
+            on_admit(policy, ints, floats, chunk)
+            held[chunk] = 1
+            count[STORED] += size
+        else:
+            count[REFUSED] += 1
+
+
+def on_hit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
+    """Call the function value."""
+    policy.on_hit(ints, floats, chunk)
+
+
+def on_admit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
+    """Call the function value."""
+    policy.on_admit(ints, floats, chunk)
+
+
+def victim(policy: Any, ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
+    """Call the function value."""
+    return int(policy.victim(ints, floats, pinned, chunk))
+
+
+def on_remove(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
+    """Call the function value."""
+    policy.on_remove(ints, floats, chunk)
