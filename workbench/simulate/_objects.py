@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from storage.errors import TraceError
+from workbench.replay import Workload
 
-__all__ = ["ObjectTrace"]
+__all__ = ["NEVER", "ObjectTrace"]
 
 NEVER = np.iinfo(np.int64).max
 _FIRST_TABLE = 1 << 12
@@ -65,6 +66,12 @@ class ObjectTrace:
         """A trace of ids and the bytes of each request's object."""
         columns = np.asarray(ids), np.broadcast_to(np.asarray(sizes, np.int64), np.shape(ids))
         return cls(lambda: [columns])
+
+    @classmethod
+    def from_workload(cls, workload: Workload) -> ObjectTrace:
+        """The chunks that a workload's reads ask for, in order, as objects of their uncompressed sizes."""
+        chunks = workload.segments.chunk
+        return cls.from_arrays(chunks, workload.layout.size[chunks])
 
     def __len__(self) -> int:
         return self._requests

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from storage.errors import ConfigError
 from storage.plan import Policy
@@ -54,6 +55,13 @@ class Outcome:
     def byte_miss_ratio(self) -> float:
         """Bytes missed as a share of bytes asked for."""
         return self.miss_bytes / self.bytes if self.bytes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, the ratios too."""
+        return {**asdict(self), "miss_ratio": self.miss_ratio, "byte_miss_ratio": self.byte_miss_ratio}
+
+    def _repr_html_(self) -> str:
+        return str(pd.Series(self.to_dict()).to_frame("").to_html())
 
 
 def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int) -> Outcome:
