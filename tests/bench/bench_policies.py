@@ -139,7 +139,7 @@ def main() -> None:
         lru_curve(trace)
         whole = statistics.median(seconds(lambda: lru_curve(trace)) for _ in range(ROUNDS))
         one = statistics.median(theirs(path, "lru", len(trace.sizes) * SIZE // 4, objects) for _ in range(ROUNDS))
-        print(f"whole LRU curve: {whole:.2f} s; a hundred runs of libcachesim {100 * one:.0f} s: {100 * one / whole:.0f}x")
+        print(f"whole LRU curve {whole:.2f} s, a hundred runs {100 * one:.0f} s, ratio {100 * one / whole:.0f}")
     small = ObjectTrace.from_arrays(zipf(300_000, objects), SIZE)
     plain = policy.from_class(Newest)
     rate = len(small) / seconds(lambda: simulate(small, plain, len(small.sizes) * SIZE // 4)) / 1e3

@@ -35,7 +35,8 @@ def mrc_command(trace: Path, kind: str | None, eviction: str, rate: float, point
     """Print a trace's miss-ratio curve: for LRU the exact one, for others by sampling (SHARDS)."""
     requests = object_trace(trace, kind, held=eviction != "lru")
     sizes = np.linspace(0, int(requests.sizes.sum()), points + 1).astype(np.int64)[1:]
-    curve = lru_curve(requests).at(sizes) if eviction == "lru" else shards_curve(requests, eviction, sizes.tolist(), rate)
+    exact = eviction == "lru"
+    curve = lru_curve(requests).at(sizes) if exact else shards_curve(requests, eviction, sizes.tolist(), rate)
     rows = curve.to_pandas().to_dict("records")
     if as_json:
         for row in rows:

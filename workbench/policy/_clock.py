@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from storage.plan import Policy
-from workbench.policy._queue import MARK, NEWER, WIDTH, arena, clear, push, unlink
+from workbench.policy._queue import MARK, NEWER, WIDTH, arena, chunk_of, clear, push, unlink
 
 __all__ = ["arena", "functions"]
 
@@ -28,11 +28,11 @@ def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
 def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     node = ints[NEWER]
     while node != 0:
-        oldest = node // WIDTH - 1
+        oldest = chunk_of(node)
         newer = ints[node + NEWER]
         if pinned[oldest] == 0:
             if ints[node + MARK] == 0:
-                return int(oldest)
+                return oldest
             unlink(ints, oldest)
             push(ints, oldest)
             newer = newer if newer != 0 else node

@@ -42,6 +42,7 @@ WIDTH = 4
 
 _LISTS = 16
 _BITS = 4
+_SHIFT = 2  # of the width
 NOWHERE = _LISTS - 1
 FIRST = WIDTH * _LISTS  # the first node that is a chunk's
 
@@ -69,7 +70,7 @@ def node_of(chunk: int) -> int:
 
 def chunk_of(node: int) -> int:
     """A node's chunk; negative for a seam."""
-    return node // WIDTH - _LISTS
+    return (node >> _SHIFT) - _LISTS
 
 
 def where(ints: Any, chunk: int) -> int:

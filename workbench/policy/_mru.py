@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.policy._lru import functions as lru
-from workbench.policy._queue import OLDER, WIDTH, arena
+from workbench.policy._queue import OLDER, arena, chunk_of
 
 __all__ = ["arena", "functions"]
 
@@ -13,9 +13,9 @@ __all__ = ["arena", "functions"]
 def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     node = ints[OLDER]
     while node != 0:
-        newest = node // WIDTH - 1
+        newest = chunk_of(node)
         if pinned[newest] == 0:
-            return int(newest)
+            return newest
         node = ints[node + OLDER]
     return -1
 

@@ -53,6 +53,8 @@ def serve(
     nexts : (requests,) int64
         For policies that know the future: which request uses the same object next.
     """
+    misses, missed, stored, capacity = 0, 0, count[STORED], count[CAPACITY]
+    evictions, refused = 0, 0
     for request in range(len(objects)):
         chunk = int(objects[request])
         if OFFLINE:
@@ -61,25 +63,30 @@ def serve(
             on_hit(policy, ints, floats, chunk)
             continue
         size = sizes[chunk]
-        count[MISSES] += 1
-        count[BYTES_MISSED] += size
-        if size > count[CAPACITY]:
-            count[REFUSED] += 1
+        misses += 1
+        missed += size
+        if size > capacity:
+            refused += 1
             continue
-        while count[STORED] + size > count[CAPACITY]:
+        while stored + size > capacity:
             goes = victim(policy, ints, floats, pinned, chunk)
             if goes < 0 or held[goes] == 0:
                 break
             on_remove(policy, ints, floats, goes)
             held[goes] = 0
-            count[STORED] -= sizes[goes]
-            count[EVICTIONS] += 1
-        if count[STORED] + size <= count[CAPACITY]:
+            stored -= sizes[goes]
+            evictions += 1
+        if stored + size <= capacity:
             on_admit(policy, ints, floats, chunk)
             held[chunk] = 1
-            count[STORED] += size
+            stored += size
         else:
-            count[REFUSED] += 1
+            refused += 1
+    count[STORED] = stored
+    count[MISSES] += misses
+    count[BYTES_MISSED] += missed
+    count[EVICTIONS] += evictions
+    count[REFUSED] += refused
 
 
 def on_hit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
