@@ -30,10 +30,13 @@ bench: .venv/test.stamp
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test]'
 	@touch .venv/demo.stamp $@
 
-# What a few tests need of the system; without root they skip with a reason.
+# What a few tests need of the system, as Debian names it; without root they skip with a reason.
+DEBIAN_PACKAGES = cryptsetup-bin docker-registry erofs-utils fdisk nginx-light skopeo
+
 system-packages:
-	@if command -v fsck.erofs >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then :; else \
-		apt-get install -y -q erofs-utils >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q erofs-utils >/dev/null; }; fi
+	@if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || dpkg -s $(DEBIAN_PACKAGES) >/dev/null 2>&1; then :; else \
+		apt-get install -y -q $(DEBIAN_PACKAGES) >/dev/null 2>&1 || \
+		{ apt-get update -q >/dev/null && apt-get install -y -q $(DEBIAN_PACKAGES) >/dev/null; }; fi
 
 clean:
 	rm -rf .venv demo

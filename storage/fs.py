@@ -11,12 +11,15 @@ from storage.cache import FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
 from storage.errors import PathError
 from storage.image import Image
+from storage.image.v5 import Amplifier
 
 __all__ = ["Rafs"]
 
 
 class Rafs:
     """An image opened for reading: metadata from its tables, data through a `BlobDevice`.
+
+    With an `amplifier`, reads of a v5 image are widened as nydusd's file system layer does.
 
     Files are named by path, or by their row in the image's inode table, which saves the
     look-up. Safe to use from several threads.
@@ -27,9 +30,10 @@ class Rafs:
     ...     rafs.read("/json/__init__.py", 0, 4096)
     """
 
-    def __init__(self, image: Image, cache: FileCache) -> None:
+    def __init__(self, image: Image, cache: FileCache, amplifier: Amplifier | None = None) -> None:
         self.image = image
         self.cache = cache
+        self._amplifier = amplifier
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
         self._blob = image.chunks.blob.data
 
@@ -68,12 +72,14 @@ class Rafs:
         row = file if isinstance(file, int) else self.lookup(file)
         left = max(int(self.image.inodes.size[row]) - max(offset, 0), 0)
         data = bytearray(left if length < 0 else min(length, left))
-        return bytes(data[: self.readinto(row, offset, data)])
+        return bytes(data[: self.readinto(row, offset, data, asked=length)])
 
-    def readinto(self, row: int, offset: int, buffer: Buffer, read_id: int | None = None) -> int:
+    def readinto(self, row: int, offset: int, buffer: Buffer, read_id: int | None = None, asked: int = -1) -> int:
         """Fill `buffer` from a regular file; returns how many bytes there were.
 
-        `read_id`, from ``cache.new_read_id()``, is for callers that keep a record of their own.
+        `read_id`, from ``cache.new_read_id()``, is for callers that keep a record of their own;
+        `asked` for those who know that more was asked than the file has: nydusd widens no read
+        that asks for a whole window.
         """
         if offset < 0:
             raise PathError("a read cannot begin before its file", path=self.image.path_of(row), offset=offset)
@@ -81,21 +87,28 @@ class Rafs:
         if read_id is None:
             read_id = self.cache.new_read_id()
         try:
-            size = self._read(row, offset, buffer, read_id)
+            size = self._read(row, offset, buffer, max(asked, len(buffer)), read_id)
         except BaseException as error:
             self.cache.log.failed_read(start, read_id, error)
             raise
         self.cache.log.read(start, read_id, offset, len(buffer), size)
         return size
 
-    def _read(self, row: int, offset: int, buffer: Buffer, read_id: int) -> int:
+    def _read(self, row: int, offset: int, buffer: Buffer, asked: int, read_id: int) -> int:
         iovecs = self.io_vecs(row, offset, len(buffer))
+        if self._amplifier is not None and iovecs and not self.device.all_chunks_ready(iovecs):
+            self._read_along(self._amplifier, iovecs[-1], row, offset, asked)
         if len(iovecs) == 1:
             return self.device.read_to(iovecs[0], [buffer], read_id)
         done, view = 0, memoryview(buffer)
         for iovec in iovecs:
             done += self.device.read_to(iovec, [view[done : done + iovec.size]], read_id)
         return done
+
+    def _read_along(self, amplifier: Amplifier, iovec: BlobIoVec, row: int, offset: int, length: int) -> None:
+        """Have chunks fetched with the last of the read's, none of whose bytes the user gets."""
+        segments = (iovec.rows, iovec.offsets, iovec.lengths)
+        iovec.rows, iovec.offsets, iovec.lengths = amplifier.widened(row, offset, length, segments)
 
     def io_vecs(self, row: int, offset: int, length: int) -> list[BlobIoVec]:
         """The IO that a read of a file is made of: a vector for each run of chunks of one blob."""

@@ -129,7 +129,7 @@ def _jit(function: Any, **options: bool) -> Any:
 def _called(function: Any) -> Iterator[tuple[str, Any]]:
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
-        if isinstance(value, types.FunctionType) and value.__module__.startswith(_OURS):
+        if isinstance(value, types.FunctionType) and value.__module__.startswith((*_OURS, function.__module__)):
             yield name, value
 
 

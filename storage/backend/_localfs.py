@@ -1,65 +1,86 @@
-"""Backend `localfs`: each blob is a file of its name in a folder."""
+"""Backend `localfs`: each blob is a file of its name in a folder, or one file is the only blob."""
 
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from storage.backend._base import Transfer
-from storage.errors import BackendError, MissingBlobError
+from storage.backend._base import BlobReader
+from storage.backend._file import FileReader, open_file
+from storage.backend._ids import check_blob_id
+from storage.errors import BackendError, ConfigError, MissingBlobError
 
 __all__ = ["LocalFs"]
 
 
 class LocalFs:
-    """Blobs in `folder`.
+    """Blobs as files.
+
+    Parameters
+    ----------
+    folder
+        Where blobs are, each by its id.
+    blob_file
+        The one blob, whatever its id; folders are not looked at then.
+    alt_dirs
+        Folders to look into, in order, for a blob that `folder` does not have or has empty.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither a folder nor a file.
 
     Examples
     --------
     >>> LocalFs("image/blobs").get_reader(blob_id).blob_size()
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        blob_file: str | Path | None = None,
+        alt_dirs: Sequence[str | Path] = (),
+    ) -> None:
+        if folder is None and blob_file is None:
+            raise ConfigError("localfs needs a folder of blobs, or a blob", field="dir")
+        self.folder = None if folder is None else Path(folder)
+        self.blob_file = None if blob_file is None else Path(blob_file)
+        self.alt_dirs = tuple(map(Path, alt_dirs))
 
-    def get_reader(self, blob_id: str) -> _Reader:
+    def get_reader(self, blob_id: str) -> BlobReader:
         """A reader of the file `blob_id`."""
-        if not blob_id or not blob_id.isprintable() or "/" in blob_id or blob_id in (".", ".."):
-            raise BackendError("a blob id is not a file name", blob=blob_id)
-        path = self.folder / blob_id
+        check_blob_id(blob_id)
+        path = self._path(blob_id)
         try:
-            return _Reader(blob_id, path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            fd = open_file(path)
         except FileNotFoundError as error:
             raise MissingBlobError("the blob is missing: put it there or name its folder", path=path) from error
         except OSError as error:
             raise BackendError(f"the blob cannot be opened: {error.strerror}", path=path) from error
+        return FileReader(blob_id, path, fd)
+
+    def _path(self, blob_id: str) -> Path:
+        """Where the blob is; an empty file stands for a blob only where there is no other (upstream: localfs.rs)."""
+        if self.blob_file is not None:
+            return self.blob_file
+        assert self.folder is not None
+        first = self.folder / blob_id
+        if not self.alt_dirs:
+            return first
+        places = [first, *(folder / blob_id for folder in self.alt_dirs)]
+        there = [path for path in places if _size(path) is not None]
+        return next((path for path in there if _size(path)), there[0] if there else first)
 
     def __repr__(self) -> str:
-        return f"LocalFs({str(self.folder)!r})"
+        if self.blob_file is not None:
+            return f"LocalFs(blob_file={str(self.blob_file)!r})"
+        alternatives = f", alt_dirs={[str(folder) for folder in self.alt_dirs]!r}" if self.alt_dirs else ""
+        return f"LocalFs({str(self.folder)!r}{alternatives})"
 
 
-class _Reader:
-    def __init__(self, blob_id: str, path: Path, fd: int) -> None:
-        self.blob_id = blob_id
-        self._path = path
-        self._fd = fd
-
-    def blob_size(self) -> int:
-        return os.fstat(self._fd).st_size
-
-    def read_into(self, buffer: memoryview, offset: int) -> Transfer:
-        start = time.monotonic_ns()
-        received = 0
-        try:
-            while received < len(buffer):
-                count = os.preadv(self._fd, [buffer[received:]], offset + received)
-                if count == 0:
-                    raise BackendError("the blob ends early", path=self._path, offset=offset + received)
-                received += count
-        except OSError as error:
-            raise BackendError(f"the blob cannot be read: {error.strerror}", path=self._path, offset=offset) from error
-        return Transfer(received, time.monotonic_ns() - start)
-
-    def __del__(self) -> None:
-        os.close(self._fd)
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from storage.cache._chunk_map import IndexedChunkMap
 from storage.cache._file import open_file, write_all
-from storage.device import BlobInfo
+from storage.device import BlobFeatures, BlobInfo
 from storage.errors import CacheError
 
 __all__ = ["BLOCK", "BlobFile"]
@@ -31,6 +31,7 @@ class BlobFile:
     def __init__(self, folder: Path, info: BlobInfo, count: int) -> None:
         self.path = folder / f"{info.blob_id}.blob.data"
         self.map = IndexedChunkMap(Path(f"{self.path}.chunk_map"), count)
+        self._alone = info.has_feature(BlobFeatures.ALIGNED)
         self.fd = -1
         try:
             self.fd = open_file(self.path)
@@ -70,8 +71,9 @@ class BlobFile:
         write_all(self.fd, self.path, data, offset)
 
     def punch(self, offset: int, length: int) -> None:
-        """Give the space of a chunk back; `offset` is a multiple of the block size."""
-        length = -(-length // BLOCK) * BLOCK
+        """Give the space of a chunk back, and nothing else: neighbours may share its first and last block."""
+        if self._alone:
+            length = -(-length // BLOCK) * BLOCK
         if not _punch_hole(self.fd, offset, length):
             self.write(memoryview(bytes(length)), offset)
 

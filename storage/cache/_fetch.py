@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
-from storage.cache._buffers import buffer
-from storage.codec import Digester, crc32c, decompress_into, digest
+from storage.codec import buffer
 from storage.device import BlobInfo
-from storage.errors import FormatError, IntegrityError, StorageError
+from storage.errors import CacheError, IntegrityError, StorageError
 from storage.events import Cause, Kind
+from storage.image.decode import Decoder, Fetched
 from storage.image.tables import Chunks
-from storage.plan import PREFETCH, READY, STORING, Read, Reg
+from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
 if TYPE_CHECKING:
     from storage.cache._cursor import Cursor
     from storage.cache._filecache import FileCache
 
 __all__ = ["Fetcher"]
+
+_log = logging.getLogger("storage.cache")
 
 
 class Fetcher:
@@ -30,14 +33,14 @@ class Fetcher:
         self, cache: FileCache, infos: Sequence[BlobInfo], chunks: Chunks, readers: Sequence[BlobReader]
     ) -> None:
         self._cache = cache
-        self._infos = infos
-        self._chunks = chunks
+        self._decoder = Decoder(infos, chunks)
         self._readers = readers
+        self._refused = False
         # The first ones are those of the blobs' blob.meta.
         self._ids = itertools.count(len(infos))
-        layout = cache.decider.layout
+        self._layout = layout = cache.decider.layout
         self._blob, self._start, self._end = layout.blob, layout.start, layout.end
-        self._offset, self._size = layout.offset, layout.size
+        self._offset, self._size, self._unit = layout.offset, layout.size, layout.unit
 
     def fetch(self, read: Read, cursor: Cursor | None, read_id: int) -> None:
         """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file."""
@@ -47,30 +50,41 @@ class Fetcher:
         begun = time.monotonic_ns()
         data = self._request(rows, read_id, fetch_id)
         with cache.changed:
-            refetched = {row for row in rows if cache.decider.state.status[row] in (READY, STORING)}
+            status = cache.decider.state.status
+            there = {row: status[row] in (READY, STORING) for row in rows}
             victims = cache.decider.arrive(read)
             admitted = {row for row in rows if cache.decider.is_mine(read, row, STORING)}
         self.evict(victims)
-        self._log_chunks(read, read_id, fetch_id, begun, refetched, admitted)
+        self._log_chunks(read, read_id, fetch_id, begun, there, admitted)
         persisted = self._decode(read, cursor, read_id, fetch_id, data, admitted)
         with cache.changed:
             if persisted:
-                first = cache.first_chunk[self._blob[rows.start]]
-                bits = [row - first for row in persisted]
-                cache.files[self._blob[rows.start]].map.set_ready(bits[0], bits[-1], bits)
+                self._mark_ready(persisted, read_id, fetch_id)
             cache.decider.persisted(read)
             cache.changed.notify_all()
 
     def _request(self, rows: range, read_id: int, fetch_id: int) -> memoryview:
         blob, start = self._blob[rows.start], self._start[rows.start]
         data = buffer("fetched", self._end[rows[-1]] - start)
+        self._read_into(data, blob, start, read_id, fetch_id)
+        return data
+
+    def _read_into(self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int) -> None:
         begun = time.monotonic_ns()
         transfer: Transfer | None = None
         try:
             transfer = self._readers[blob].read_into(data, start)
         finally:
             self._cache.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
-        return data
+
+    def _refetch(self, row: int, base: int, data: memoryview, read_id: int) -> Fetched:
+        """Ask once more for what does not verify, as it may have been spoilt on its way; the error of that is final."""
+        blob, start, end = self._blob[row], self._start[row], self._end[row]
+        begun, fetch_id = time.monotonic_ns(), next(self._ids)
+        self._cache.log.retried_chunk(read_id, fetch_id, blob, row)
+        self._read_into(data[start - base : end - base], blob, start, read_id, fetch_id)
+        self._cache.log.fetched(begun, read_id, fetch_id, blob, row, (start, end - start), Cause.REFETCH, 0, False)
+        return self._decoder.open(blob, base, data)
 
     def _decode(
         self, read: Read, cursor: Cursor | None, read_id: int, fetch_id: int, data: memoryview, admitted: set[int]
@@ -78,31 +92,37 @@ class Fetcher:
         """Decode, verify, hand out and write chunk by chunk; returns the chunks written."""
         cache, rows, blob = self._cache, read.chunks, self._blob[read.chunks.start]
         file, base = cache.files[blob], self._start[rows.start]
+        fetched = self._decoder.open(blob, base, data)
         begun, decoding, persisting, size = time.monotonic_ns(), 0, 0, 0
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
         for row in rows:
-            wanted = cursor is not None and pos < end and read.segments.chunk[pos] == row
+            listed = cursor is not None and pos < end and read.segments.chunk[pos] == row
+            wanted = listed and read.segments.offset[pos] >= 0
+            pos += listed
             if not wanted and row not in admitted:
                 continue
             before = time.monotonic_ns()
             try:
-                plain = self._plain(row, data[self._start[row] - base : self._end[row] - base])
-            except StorageError:
-                if wanted:
+                plain = fetched.chunk(row)
+            except StorageError as error:
+                if not wanted:
+                    self._not_kept(row, read_id, fetch_id)
+                    continue
+                if not isinstance(error, IntegrityError):
                     raise
-                cache.log.failed_chunk(read_id, fetch_id, blob, row)
-                with cache.changed:
-                    cache.decider.store_failed(row)
-                continue
+                fetched = self._refetch(row, base, data, read_id)
+                plain = fetched.chunk(row)
             if wanted and cursor is not None:
-                offset = read.segments.offset[pos]
-                cursor.put(plain[offset : offset + read.segments.length[pos]])
-                pos += 1
+                offset = read.segments.offset[pos - 1]
+                cursor.put(plain[offset : offset + read.segments.length[pos - 1]])
             decoded = time.monotonic_ns()
             if row in admitted:
-                file.write(plain, self._offset[row])
-                written.append(row)
+                try:
+                    file.write(plain, self._offset[row])
+                    written.append(row)
+                except CacheError as error:
+                    self._not_kept(row, read_id, fetch_id, error)
             decoding += decoded - before
             persisting += time.monotonic_ns() - decoded
             size += len(plain)
@@ -110,36 +130,24 @@ class Fetcher:
         cache.log.work(Kind.PERSIST, begun + decoding, persisting, read_id, fetch_id, blob, rows, size)
         return written
 
-    def _plain(self, row: int, stored: memoryview) -> memoryview:
-        """A chunk's bytes, decompressed and verified; valid until the next call in this thread.
+    def _mark_ready(self, rows: list[int], read_id: int, fetch_id: int) -> None:
+        """Set the bits of chunks of one blob that are written."""
+        blob = self._blob[rows[0]]
+        bits = [row - self._cache.first_chunk[blob] for row in rows]
+        try:
+            self._cache.files[blob].map.set_ready(bits[0], bits[-1], bits)
+        except CacheError as error:
+            for row in rows:
+                self._not_kept(row, read_id, fetch_id, error)
 
-        Raises
-        ------
-        IntegrityError
-            If they are not what the image says.
-        """
-        info = self._infos[self._blob[row]]
-        plain = stored
-        if self._chunks.compressed[row]:
-            plain = buffer("decoded", self._size[row])
-            try:
-                decompress_into(info.compressor, stored, plain)
-            except FormatError as error:
-                raise IntegrityError(error.message, **self._where(row)) from error
-        if not self._verify(row, info.digester, plain):
-            raise IntegrityError("a chunk is not what its digest says", **self._where(row))
-        return plain
-
-    def _verify(self, row: int, digester: Digester, plain: memoryview) -> bool:
-        """Whether the bytes match all that is known of the chunk; the decider admits none of which nothing is."""
-        if self._chunks.has_crc32c[row] and crc32c(plain) != self._chunks.crc32c[row]:
-            return False
-        return not self._chunks.has_digest[row] or digest(digester, plain) == self._chunks.digest[row].tobytes()
-
-    def _where(self, row: int) -> dict[str, object]:
-        blob = self._blob[row]
-        index = row - self._cache.first_chunk[blob]
-        return {"blob": self._infos[blob].blob_id, "chunk": index, "offset": self._start[row]}
+    def _not_kept(self, row: int, read_id: int, fetch_id: int, refused: CacheError | None = None) -> None:
+        """An admitted chunk does not stay: it is no good, or the disk takes no more and reads go through."""
+        self._cache.log.failed_chunk(read_id, fetch_id, self._blob[row], row)
+        with self._cache.changed:
+            self._cache.decider.store_failed(row)
+        if refused is not None and not self._refused:
+            self._refused = True
+            _log.warning("%s; chunks are read through until it can be", refused)
 
     def evict(self, victims: Sequence[int]) -> None:
         """Punch victims out: first the bit is cleared, then the bytes go."""
@@ -159,25 +167,31 @@ class Fetcher:
                     cache.changed.notify_all()
 
     def _log_chunks(
-        self, read: Read, read_id: int, fetch_id: int, begun: int, refetched: set[int], admitted: set[int]
+        self, read: Read, read_id: int, fetch_id: int, begun: int, there: dict[int, bool], admitted: set[int]
     ) -> None:
         """A row for each chunk, and for each gap between chunks, of a request."""
         if self._cache.log.recorder is None:
             return
-        pos, end, expected = read.span.start, read.span.stop, self._start[read.chunks.start]
-        blob = self._blob[read.chunks.start]
+        pos, end, expected, paying = read.span.start, read.span.stop, self._start[read.chunks.start], -1
+        blob, unit = self._blob[read.chunks.start], -1
         log = self._cache.log.fetched
         for row in read.chunks:
-            start, length = self._start[row], self._end[row] - self._start[row]
-            if start > expected:
-                log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
-            wanted = pos < end and read.segments.chunk[pos] == row
+            start, size = self._start[row], self._end[row] - self._start[row]
+            listed = pos < end and read.segments.chunk[pos] == row
+            if read.reg[Reg.LISTED] and not listed:
+                continue  # part of a gap
+            if self._unit[row] != unit:
+                unit, paying = self._unit[row], payer(self._layout, read.segments, read.reg, there, row)
+                if start > expected:
+                    log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
+                expected = start + size
+            wanted = listed and read.segments.offset[pos] >= 0
             given = read.segments.length[pos] if wanted and read_id >= 0 else 0
-            pos += wanted
-            cause = _cause(read, wanted, row in refetched)
-            dropped = row not in admitted and row not in refetched
+            pos += listed
+            cause = _cause(read, wanted, there[row])
+            dropped = row not in admitted and not there[row]
+            length = size if row == paying else 0
             log(begun, read_id, fetch_id, blob, row, (start, length), cause, given, dropped)
-            expected = start + length
 
 
 def _cause(read: Read, wanted: bool, refetched: bool) -> Cause:

@@ -16,30 +16,47 @@ import numpy as np
 import pyarrow as pa
 
 from storage.errors import TraceError
-from storage.events._schema import EVENTS, ROW, Kind, batch_of
+from storage.events._hits import HIT, HITS_AT_ONCE, batch_of_hits
+from storage.events._schema import EVENTS, ROW, batch_of
 
 __all__ = ["Recorder", "read_events"]
 
 _PACK = struct.Struct("<10q3i4b").pack_into
-# A hit and the read that it served; what is 0 in them is padding, which packs as zeros.
-_PACK_HIT_AND_READ = struct.Struct("<3q8x3q16xq3ib3x 3q8x3q8x2qi4xi4x").pack_into
+_PACK_HIT = struct.Struct("<5q2i").pack_into
 _now = time.monotonic_ns
-_HIT = int(Kind.HIT)
-_RING_ROWS = 4096
+_ROWS_AT_ONCE = 4096
 _ROW_BYTES = ROW.itemsize
+_HIT_BYTES = HIT.itemsize
 
 
 class _Ring:
-    """Rows of one thread that are not on disk yet: those from `drained` to `used`."""
+    """What one thread logged that is not on disk yet: records from `drained` to `used`, of rows or of hits."""
 
-    __slots__ = ("buffer", "drained", "thread", "used", "worker")
+    __slots__ = ("buffer", "drained", "dtype", "used")
 
-    def __init__(self, worker: int) -> None:
-        self.worker = worker
-        self.thread = threading.current_thread()
-        self.buffer = bytearray(_RING_ROWS * _ROW_BYTES)
+    def __init__(self, dtype: np.dtype, size: int) -> None:
+        self.dtype = dtype
+        self.buffer = bytearray(size * dtype.itemsize)
         self.used = 0
         self.drained = 0
+
+    def take(self) -> np.ndarray:
+        """The records that nobody took yet."""
+        records = np.frombuffer(self.buffer, self.dtype, self.used)[self.drained :]
+        self.drained += len(records)
+        return records
+
+
+class _Worker:
+    """A thread that logs, and its rings."""
+
+    __slots__ = ("hits", "number", "rows", "thread")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.thread = threading.current_thread()
+        self.rows = _Ring(ROW, _ROWS_AT_ONCE)
+        self.hits = _Ring(HIT, HITS_AT_ONCE)
 
 
 class Recorder:
@@ -65,10 +82,10 @@ class Recorder:
     """
 
     def __init__(self, path: str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
-        self._seq = itertools.count()
+        self._seq = itertools.count(0, 2)  # a hit takes the odd number after its own for its read
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._rings: list[_Ring] = []
+        self._workers: list[_Worker] = []
         self._file: IO[bytes] = tempfile.TemporaryFile() if path is None else Path(path).open("w+b")  # noqa: SIM115
         known = {key.decode(): value.decode() for key, value in (EVENTS.metadata or {}).items()}
         self.schema = EVENTS.with_metadata({**known, **(metadata or {})})
@@ -94,34 +111,32 @@ class Recorder:
     ) -> None:
         """Log one row; see the schema for what the columns mean. `t_ns` is now by default."""
         try:
-            ring: _Ring = self._local.ring
+            worker: _Worker = self._local.worker
         except AttributeError:
-            ring = self._new_ring()
-        if ring.used == _RING_ROWS:
-            self._flush_full(ring)
+            worker = self._new_worker()
+        ring = worker.rows
+        if ring.used == _ROWS_AT_ONCE:
+            self._flush_full(worker, ring)
         if t_ns is None:
             t_ns = _now()
         _PACK(
             ring.buffer, ring.used * _ROW_BYTES, next(self._seq), t_ns, dur_ns, ttfb_ns, read_id, fetch_id,
-            chunk, offset, length, user_bytes, blob, chunks, ring.worker, kind, cause, outcome, 0,
+            chunk, offset, length, user_bytes, blob, chunks, worker.number, kind, cause, outcome, 0,
         )  # fmt: skip
         ring.used += 1
 
     def log_hit(self, t_ns: int, read_id: int, blob: int, chunk: int, size: int) -> None:
         """Log a read from `t_ns` until now that one chunk in the cache served whole, and that hit: the hot path."""
         try:
-            ring: _Ring = self._local.ring
+            ring: _Ring = self._local.worker.hits
         except AttributeError:
-            ring = self._new_ring()
-        if ring.used > _RING_ROWS - 2:
-            self._flush_full(ring)
-        spent, seq = _now() - t_ns, self._seq
-        _PACK_HIT_AND_READ(
-            ring.buffer, ring.used * _ROW_BYTES,
-            next(seq), t_ns, spent, read_id, -1, chunk, size, blob, 1, ring.worker, _HIT,
-            next(seq), t_ns, spent, read_id, -1, -1, size, size, -1, ring.worker,
-        )  # fmt: skip
-        ring.used += 2
+            ring = self._new_worker().hits
+        used = ring.used
+        if used == HITS_AT_ONCE:
+            self._flush_full(self._local.worker, ring)
+            used = 0
+        _PACK_HIT(ring.buffer, used * _HIT_BYTES, next(self._seq), t_ns, _now(), read_id, chunk, blob, size)
+        ring.used = used + 1
 
     def table(self) -> pa.Table:
         """Everything logged so far, sorted by `seq`."""
@@ -136,8 +151,8 @@ class Recorder:
     def flush(self) -> None:
         """Bring all rows logged so far to the file."""
         with self._lock:
-            for ring in self._rings:
-                self._drain(ring)
+            for worker in self._workers:
+                self._drain(worker)
             self._file.flush()
 
     def close(self) -> None:
@@ -155,29 +170,31 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def _new_ring(self) -> _Ring:
+    def _new_worker(self) -> _Worker:
         with self._lock:
-            for ring in self._rings:
-                if not ring.thread.is_alive():
-                    ring.thread = threading.current_thread()
+            for worker in self._workers:
+                if not worker.thread.is_alive():
+                    worker.thread = threading.current_thread()
                     break
             else:
-                ring = _Ring(len(self._rings))
-                self._rings.append(ring)
-        self._local.ring = ring
-        return ring
+                worker = _Worker(len(self._workers))
+                self._workers.append(worker)
+        self._local.worker = worker
+        return worker
 
-    def _flush_full(self, ring: _Ring) -> None:
+    def _flush_full(self, worker: _Worker, ring: _Ring) -> None:
         with self._lock:
-            self._drain(ring)
+            self._drain(worker)
             ring.used = ring.drained = 0
 
-    def _drain(self, ring: _Ring) -> None:
-        used = ring.used
-        if used > ring.drained:
-            rows = np.frombuffer(ring.buffer, ROW, used)[ring.drained :].copy()
-            self._stream.write_batch(batch_of(rows).replace_schema_metadata(self.schema.metadata))
-            ring.drained = used
+    def _drain(self, worker: _Worker) -> None:
+        if len(rows := worker.rows.take()):
+            self._write(batch_of(rows))
+        if len(hits := worker.hits.take()):
+            self._write(batch_of_hits(hits, worker.number))
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        self._stream.write_batch(batch.replace_schema_metadata(self.schema.metadata))
 
 
 def _batches(file: IO[bytes]) -> Any:

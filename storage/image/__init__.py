@@ -1,6 +1,7 @@
 """RAFS images on disk, read into tables."""
 
 from storage.image._image import Image, Stat
+from storage.image._inode_digests import check_inode_digests
 from storage.image._locate import Located, locate
 from storage.image._meta import BlobMeta, blob_meta_span, load_blob_meta_file, read_blob_meta
 from storage.image._open import Bootstrap, open_bootstrap, open_image
@@ -22,6 +23,7 @@ __all__ = [
     "Stat",
     "Table",
     "blob_meta_span",
+    "check_inode_digests",
     "load_blob_meta_file",
     "locate",
     "open_bootstrap",

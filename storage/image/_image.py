@@ -13,6 +13,7 @@ from storage.errors import FormatError, PathError
 from storage.image._ondisk import BLOCK_SIZE, FLAT_INLINE, XATTR_HEADER_SIZE, XATTR_PREFIXES
 from storage.image.blob_info import BlobInfo
 from storage.image.tables import Blobs, Chunks, Entries, Extents, Inodes
+from storage.image.v5._xattrs import read_xattrs
 
 __all__ = ["Image", "Stat"]
 
@@ -46,6 +47,8 @@ class Image:
         See `storage.image.tables`.
     prefetch
         Inode rows of the prefetch table.
+    version
+        Of RAFS: 5 or 6.
     """
 
     bootstrap_digest: str
@@ -58,6 +61,7 @@ class Image:
     blobs: Blobs
     prefetch: npt.NDArray[np.int32]
     data: npt.NDArray[np.uint8] = field(repr=False)
+    version: int = 6
     _names: dict[int, dict[bytes, int]] = field(default_factory=dict, repr=False)
 
     def lookup(self, path: str | bytes) -> int:
@@ -180,6 +184,8 @@ class Image:
         start, size = int(self.inodes.xattr_offset[row]), int(self.inodes.xattr_size[row])
         found: dict[str, bytes] = {}
         whole = self.data.data
+        if self.version == 5:
+            return read_xattrs(whole, start, size) if start >= 0 else {}
         at, end = start + XATTR_HEADER_SIZE, min(start + size, len(whole))
         while start >= 0 and at + 4 <= end:
             name_length, index, length = whole[at], whole[at + 1], int.from_bytes(whole[at + 2 : at + 4], "little")
@@ -214,6 +220,7 @@ class Image:
             "bytes compressed": f"{int(self.chunks.compressed_size.sum()):,}",
             "blobs": f"{len(self.infos):,}",
             "chunk size": f"{self.chunk_size:,}",
+            "RAFS version": f"{self.version}",
         }
         cells = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
         return f"<b>RAFS image</b> {self.bootstrap_digest[:12]}<table>{cells}</table>"

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import FormatError, StorageError
-from storage.image._chunks import blob_rows, chunk_table, metas_of_records
+from storage.image import v5
+from storage.image._chunks import blob_rows, check_meta, chunk_table, metas_of_records
 from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
@@ -20,17 +21,23 @@ from storage.image._ondisk import CHUNK_RECORD
 from storage.image._super import SuperBlock, read_blob_table, read_super_block, table_at
 from storage.image._tree import read_tree
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.tables import Blobs, Entries, Extents, Inodes
+from storage.image.tables import Blobs, Chunks, Entries, Extents, Inodes
 
 __all__ = ["Bootstrap", "open_bootstrap", "open_image"]
 
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """A parsed bootstrap: all but the chunks, which take the blobs' ``blob.meta``."""
+    """A parsed bootstrap: all but the chunks, which take the blobs' ``blob.meta``.
+
+    Attributes
+    ----------
+    inode_digests : (inodes, 32) uint8
+        What each inode of a v5 image says is the digest of its content; of v6 there are none.
+    """
 
     digest: str
-    block: SuperBlock
+    block: SuperBlock | v5.SuperBlock
     infos: tuple[BlobInfo, ...]
     blobs: Blobs
     inodes: Inodes
@@ -39,6 +46,12 @@ class Bootstrap:
     records: np.ndarray = field(repr=False)
     prefetch: npt.NDArray[np.int32]
     data: npt.NDArray[np.uint8] = field(repr=False)
+    inode_digests: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 32), np.uint8), repr=False)
+
+    @property
+    def has_blob_meta(self) -> bool:
+        """Whether its blobs have a ``blob.meta``."""
+        return not isinstance(self.block, v5.SuperBlock)
 
     def with_blob_meta(self, metas: Sequence[BlobMeta]) -> Image:
         """The image, given the ``blob.meta`` of each blob.
@@ -48,7 +61,17 @@ class Bootstrap:
         FormatError
             If they contradict the bootstrap.
         """
-        chunks = chunk_table(self.infos, metas, self.records, self.blobs)
+        for info, meta in zip(self.infos, metas, strict=True):
+            check_meta(info, meta)
+        return self._image(chunk_table(self.infos, metas, self.records, self.blobs))
+
+    def image(self) -> Image:
+        """The image as far as the bootstrap alone tells: chunks that it does not use are empty."""
+        if not self.has_blob_meta:
+            return self._image(v5.chunk_table(self.infos, self.blobs, self.records))
+        return self.with_blob_meta(metas_of_records(self.infos, self.records, self.blobs))
+
+    def _image(self, chunks: Chunks) -> Image:
         longer = self.extents.length > chunks.uncompressed_size[self.extents.chunk]
         if longer.any():
             at = int(np.flatnonzero(longer)[0])
@@ -64,11 +87,8 @@ class Bootstrap:
             blobs=self.blobs,
             prefetch=self.prefetch,
             data=self.data,
+            version=6 if self.has_blob_meta else 5,
         )
-
-    def image(self) -> Image:
-        """The image as far as the bootstrap alone tells: chunks that it does not use are empty."""
-        return self.with_blob_meta(metas_of_records(self.infos, self.records, self.blobs))
 
 
 def open_bootstrap(source: str | Path | bytes | Located) -> Bootstrap:
@@ -82,7 +102,7 @@ def open_bootstrap(source: str | Path | bytes | Located) -> Bootstrap:
     Raises
     ------
     FormatError
-        If it is not a RAFS v6 bootstrap, or is broken; names the path, and the offset or field.
+        If it is not a RAFS bootstrap, or is broken; names the path, and the offset or field.
     """
     if isinstance(source, (str, Path)):
         source = locate(source)
@@ -106,6 +126,8 @@ def _named_after(info: BlobInfo, name: str) -> BlobInfo:
 
 def _parse(content: bytes) -> Bootstrap:
     data = np.frombuffer(content, np.uint8)
+    if v5.is_v5(data):
+        return _parse_v5(content, data)
     block = read_super_block(data)
     infos = read_blob_table(data, block)
     blobs = blob_rows(infos)
@@ -124,6 +146,23 @@ def _parse(content: bytes) -> Bootstrap:
         records=table_at(data, CHUNK_RECORD, block.chunk_table, "chunk_table"),
         prefetch=_prefetch_rows(data, block, inodes),
         data=data,
+    )
+
+
+def _parse_v5(content: bytes, data: npt.NDArray[np.uint8]) -> Bootstrap:
+    parsed = v5.parse(data)
+    return Bootstrap(
+        digest=hashlib.sha256(content).hexdigest(),
+        block=parsed.block,
+        infos=parsed.infos,
+        blobs=blob_rows(parsed.infos),
+        inodes=parsed.inodes,
+        entries=parsed.entries,
+        extents=parsed.extents,
+        records=parsed.records,
+        prefetch=parsed.prefetch,
+        data=data,
+        inode_digests=parsed.digests,
     )
 
 
@@ -156,9 +195,9 @@ def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
     located = locate(path, blobs)
     bootstrap = open_bootstrap(located)
     files = [located.blobs / info.blob_id for info in bootstrap.infos]
-    if not all(file.is_file() for file in files):
-        return bootstrap.image()
     try:
+        if not (bootstrap.has_blob_meta and all(file.is_file() for file in files)):
+            return bootstrap.image()
         metas = [_meta_of(info, file) for info, file in zip(bootstrap.infos, files, strict=True)]
         return bootstrap.with_blob_meta(metas)
     except StorageError as error:

@@ -15,6 +15,7 @@ from storage.plan._state import (
     COMPLETE,
     EXACT,
     FETCH,
+    LEAVING,
     PLANS,
     PREFETCH,
     READY,
@@ -39,6 +40,7 @@ from storage.plan._state import (
     plan_options,
     views,
 )
+from storage.plan._units import payer
 
 __all__ = [
     "ABSENT",
@@ -47,6 +49,7 @@ __all__ = [
     "COMPLETE",
     "EXACT",
     "FETCH",
+    "LEAVING",
     "PLANS",
     "PREFETCH",
     "READY",
@@ -77,6 +80,7 @@ __all__ = [
     "keep_all",
     "new_registers",
     "new_state",
+    "payer",
     "persisted",
     "plan_layout",
     "plan_options",

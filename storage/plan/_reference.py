@@ -7,13 +7,19 @@ A region from the backend is widened by whatever follows within the batch; only 
 at its tail are left out again, so ready chunks inside the span are fetched twice; chunks
 that it was widened by are not claimed, so others may fetch them at the same time.
 
+Of a v5 image nothing is widened here. Its reads have, behind what the user wants, segments at
+offset -1; those that end up in a region with the user's are fetched with it, and what lies
+between chunks that are named is thrown away.
+
 Source: nydus ``storage/src/cache/{mod,cachedfile}.rs``, ``storage/src/meta/mod.rs``.
 """
 
 from __future__ import annotations
 
+from storage.image.tables import BATCH as _BATCH
 from storage.plan._state import (
     ABSENT,
+    COMPLETE,
     FETCH,
     PENDING,
     READY,
@@ -27,12 +33,14 @@ from storage.plan._state import (
     Segments,
     State,
 )
+from storage.plan._units import merge_end
 
 __all__ = ["CACHE", "advance_reference"]
 
 # What a segment of a range was classified as.
 CACHE = 1
 BACKEND = 2
+PASSED = 3  # ready, and not the user's
 
 
 def advance_reference(
@@ -42,6 +50,9 @@ def advance_reference(
     if reg[Reg.POS] == reg[Reg.LIMIT]:
         reg[Reg.SCAN] = reg[Reg.POS]
         reg[Reg.LIMIT] = _merge(layout, options, segments, reg)
+    if segments.offset[reg[Reg.POS]] < 0:
+        _drop(state, segments, reg)
+        return COMPLETE
     if not _classify(state, segments, marks, reg):
         return WAIT
     _take_region(layout, segments, marks, reg)
@@ -58,9 +69,9 @@ def _merge(layout: Layout, options: Options, segments: Segments, reg: Array) -> 
     pos = reg[Reg.POS]
     first = last = segments.chunk[pos]
     pos += 1
-    while pos < reg[Reg.END] and layout.end[last] - layout.start[first] < options.batch:
+    while pos < reg[Reg.END] and merge_end(layout, last) - layout.start[first] < options.batch:
         chunk = segments.chunk[pos]
-        gap = layout.start[chunk] - layout.end[last]
+        gap = _gap(layout, last, chunk)
         if layout.blob[chunk] != layout.blob[last] or gap < 0 or gap > options.gap:
             break
         last = chunk
@@ -68,12 +79,21 @@ def _merge(layout: Layout, options: Options, segments: Segments, reg: Array) -> 
     return pos
 
 
+def _gap(layout: Layout, last: int, chunk: int) -> int:
+    """Bytes between two chunks; next to a batch, uncompressed ones."""
+    if layout.kind[last] == _BATCH or layout.kind[chunk] == _BATCH:
+        return int(layout.offset[chunk] - layout.offset[last] - layout.size[last])
+    return int(layout.start[chunk] - layout.end[last])
+
+
 def _classify(state: State, segments: Segments, marks: Array, reg: Array) -> bool:
     """Mark the range's segments; false when one is in flight and must be waited for."""
     while reg[Reg.SCAN] < reg[Reg.LIMIT]:
         scan = reg[Reg.SCAN]
         chunk = segments.chunk[scan]
-        if state.status[chunk] == READY:
+        if state.status[chunk] == READY and segments.offset[scan] < 0:
+            marks[scan] = PASSED
+        elif state.status[chunk] == READY:
             marks[scan] = CACHE
             state.pins[chunk] += 1
         elif state.status[chunk] == ABSENT:
@@ -90,6 +110,16 @@ def _classify(state: State, segments: Segments, marks: Array, reg: Array) -> boo
     return True
 
 
+def _drop(state: State, segments: Segments, reg: Array) -> None:
+    """What was to be fetched along has nothing to go with."""
+    for pos in range(reg[Reg.POS], reg[Reg.SCAN]):
+        chunk = segments.chunk[pos]
+        if state.status[chunk] == PENDING and state.owner[chunk] == reg[Reg.TICKET]:
+            state.status[chunk] = ABSENT
+            state.owner[chunk] = -1
+    reg[Reg.POS] = reg[Reg.SCAN] = reg[Reg.LIMIT] = reg[Reg.END]
+
+
 def _take_region(layout: Layout, segments: Segments, marks: Array, reg: Array) -> None:
     """Segments at POS of one sort whose user data is continuous in the uncompressed blob."""
     pos = reg[Reg.POS]
@@ -98,7 +128,7 @@ def _take_region(layout: Layout, segments: Segments, marks: Array, reg: Array) -
     while (
         pos < reg[Reg.LIMIT]
         and marks[pos] == marks[pos - 1]
-        and layout.offset[segments.chunk[pos]] + segments.offset[pos] == end
+        and (segments.offset[pos] < 0 or layout.offset[segments.chunk[pos]] + segments.offset[pos] == end)
     ):
         end += segments.length[pos]
         pos += 1
@@ -107,19 +137,20 @@ def _take_region(layout: Layout, segments: Segments, marks: Array, reg: Array) -
 
 def _widen(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
     pos = reg[Reg.POS]
-    first = segments.chunk[pos]
     own = segments.chunk[reg[Reg.SPAN] - 1]
-    window = layout.start[first] + options.amplify
-    chunk = first
+    window = layout.start[segments.chunk[pos]] + options.amplify
+    unit = first = chunk = layout.unit[segments.chunk[pos]]
     while chunk < len(layout.end) and layout.blob[chunk] == layout.blob[first]:
         if pos < reg[Reg.SPAN] and chunk == segments.chunk[pos]:
             pos += 1
-        elif layout.end[chunk] > window:
+        elif layout.unit[chunk] != unit and layout.end[chunk] > window:
             break
+        unit = layout.unit[chunk]
         chunk += 1
     last = chunk - 1
     while last > own and state.status[last] == READY:
         last -= 1
     reg[Reg.FIRST] = first
+    reg[Reg.LISTED] = int(options.amplify == 0)
     # A gap chunk that does not fit ends the walk before the user's own last chunk.
     reg[Reg.LAST] = max(last, own)

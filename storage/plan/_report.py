@@ -8,6 +8,7 @@ from storage.plan._state import (
     ABSENT,
     CAPACITY,
     EVICTING,
+    LEAVING,
     PENDING,
     READY,
     STORED,
@@ -53,12 +54,16 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
         How many victims.
     """
     count = 0
+    # Whoever chose a victim waits for it to go; to everybody else it still takes room.
+    others = state.counters[LEAVING]
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
-        count = _make_room(layout, state, policy, chunk, victims, count)
-        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk]):
+        if reg[Reg.LISTED] != 0 and state.owner[chunk] != reg[Reg.TICKET]:
+            continue
+        count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
+        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk] + others):
             state.status[chunk] = STORING
             state.owner[chunk] = reg[Reg.TICKET]
             state.pins[chunk] += 1
@@ -75,9 +80,8 @@ def _fits(state: State, size: int) -> bool:
     return capacity < 0 or state.counters[STORED] + size <= capacity
 
 
-def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, victims: Array, count: int) -> int:
-    """Room for a chunk, or, for -1, no more than there may be."""
-    size = layout.size[chunk] if chunk >= 0 else 0
+def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, size: int, victims: Array, count: int) -> int:
+    """Room of `size` bytes for a chunk; for -1, only as much as there must be."""
     if state.counters[CAPACITY] >= 0 and size > state.counters[CAPACITY]:
         return count
     while not _fits(state, size):
@@ -88,14 +92,16 @@ def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, victims
         policy.on_remove(state.ints, state.floats, victim)
         state.status[victim] = EVICTING
         state.counters[STORED] -= layout.size[victim]
+        state.counters[LEAVING] += layout.size[victim]
         victims[count] = victim
         count += 1
     return count
 
 
-def evicted(state: State, chunk: int) -> None:
+def evicted(layout: Layout, state: State, chunk: int) -> None:
     """A victim's bytes are gone; it may be fetched again."""
     state.status[chunk] = ABSENT
+    state.counters[LEAVING] -= layout.size[chunk]
 
 
 def persisted(state: State, reg: Array) -> None:
@@ -151,4 +157,4 @@ def reopen(layout: Layout, state: State, policy: Policy, victims: Array) -> int:
         if state.status[chunk] == READY:
             state.counters[STORED] += layout.size[chunk]
             policy.on_admit(state.ints, state.floats, chunk)
-    return _make_room(layout, state, policy, -1, victims, 0)
+    return _make_room(layout, state, policy, -1, 0, victims, 0)

@@ -23,6 +23,7 @@ __all__ = [
     "EVICTING",
     "EXACT",
     "FETCH",
+    "LEAVING",
     "MIN_BATCH",
     "PENDING",
     "PLANS",
@@ -82,7 +83,8 @@ PREFETCH = 1
 STORED = 0  # bytes admitted
 CAPACITY = 1  # bytes that may be; negative for no bound
 BLOCKED = 2  # user reads that wait or fetch
-COUNTERS = 3
+LEAVING = 3  # bytes of victims that are not gone yet
+COUNTERS = 4
 
 MIN_BATCH = 0x2_0000
 MAX_BATCH = 0x1000_0000
@@ -104,6 +106,7 @@ class Registers(NamedTuple):
     LIMIT: int = 9  # reference: end of the merged range that POS is in
     SCAN: int = 10  # reference: first segment of it not yet classified
     TIMED_OUT: int = 11  # reference: the last wait was given up
+    LISTED: int = 12  # reference: of the fetch only chunks that segments name are kept
 
 
 Reg = Registers()
@@ -123,6 +126,10 @@ class Layout(NamedTuple):
         Uncompressed place and size, bytes.
     known
         1 where the digest is known, so that the chunk may be persisted.
+    unit
+        The first chunk of the chunk's unit, int64; `start` and `end` are the unit's.
+    kind
+        PLAIN, BATCH or ZRAN of `storage.image.tables`.
     """
 
     blob: Array
@@ -131,6 +138,8 @@ class Layout(NamedTuple):
     offset: Array
     size: Array
     known: Array
+    unit: Array
+    kind: Array
 
 
 class State(NamedTuple):
@@ -143,7 +152,7 @@ class State(NamedTuple):
         Readers and writers of the chunk's bytes in the cache; a pinned chunk is not evicted.
     owner : (n,) int64
         Ticket of the read that claimed a PENDING or STORING chunk, else -1.
-    counters : (3,) int64
+    counters : (4,) int64
     ints, floats
         The eviction policy's arenas.
     """
@@ -196,7 +205,11 @@ class Policy(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """What reads ask of chunks: rows of `Chunks`, and bytes within each."""
+    """What reads ask of chunks: rows of `Chunks`, and bytes within each.
+
+    Segments at offset -1, of no length, come last: chunks to be fetched along, if what lies
+    before them is fetched.
+    """
 
     chunk: Array
     offset: Array
@@ -229,14 +242,17 @@ def plan_layout(chunks: Chunks) -> Layout:
         offset=offset.astype(np.int64),
         size=chunks.uncompressed_size.astype(np.int64),
         known=(chunks.has_digest | chunks.has_crc32c).astype(np.uint8),
+        unit=chunks.unit.astype(np.int64),
+        kind=chunks.kind.astype(np.uint8),
     )
 
 
-def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
-    """Options of a plan by name.
+def plan_options(plan: str = "exact", amplify_io: int = 1 << 20, version: int = 6) -> Options:
+    """Options of a plan by name, for an image of a RAFS version.
 
     Under ``reference`` a batch below 128 KiB counts as 128 KiB, for amplification too, as in
-    nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is.
+    nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is. Of v5
+    nothing is widened: a read's own segments say what is fetched along.
 
     Raises
     ------
@@ -249,6 +265,8 @@ def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
         raise ConfigError(f"a window of {amplify_io} bytes is none: up to {MAX_BATCH} are", field="amplify_io")
     batch = max(amplify_io, MIN_BATCH)
     amplify = batch if PLANS[plan] == REFERENCE else amplify_io
+    if version == 5:
+        amplify = 0
     return Options(PLANS[plan], amplify, batch, batch >> _GAP_SHIFT)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.image import open_image
-from storage.image.build import build, image_tree
+from storage.image.build import TarTree, build, image_tree, open_tar
 
 OPTIONS = {
     "v6-none": ("none", 1 << 20),
@@ -36,6 +36,30 @@ def test_same_bytes(name: str, refs: Path, tmp_path: Path) -> None:
     assert built.blob.name == blob.name
     assert built.blob.read_bytes() == blob.read_bytes()
     assert built.bootstrap.read_bytes() == bootstrap.read_bytes()
+
+
+@pytest.fixture
+def tar(refs: Path) -> Path:
+    """The tar that the reference was given, compressed: a zran image keeps it."""
+    found = sorted(refs.glob("v6-zran/blobs/*"), key=lambda path: path.stat().st_size)
+    if not found:
+        pytest.skip(f"no v6-zran in {refs}")
+    return found[-1]
+
+
+FROM_TARS = [("v6-tar-rafs", 6, "zstd"), ("v5-targz-rafs", 5, "lz4_block")]
+
+
+@pytest.mark.parametrize(("name", "version", "compressor"), FROM_TARS)
+def test_same_bytes_from_a_tar(name: str, version: int, compressor: str, tar: Path, refs: Path, tmp_path: Path) -> None:
+    """A tar gives the reference's data blob and bootstrap."""
+    if not (refs / name).is_dir():
+        pytest.skip(f"no {name} in {refs}")
+    with open_tar(tar) as stream:
+        built = build(TarTree(stream), tmp_path, version=version, compressor=compressor)
+    assert built.blob is not None
+    assert built.blob.read_bytes() == (refs / name / "blobs" / built.blob.name).read_bytes()
+    assert built.bootstrap.read_bytes() == (refs / name / "bootstrap").read_bytes()
 
 
 def digest(file: Path) -> str:

@@ -13,7 +13,7 @@ from storage.events import Recorder
 from storage.factory import open_store
 from storage.fs import Rafs
 
-IMAGES = ("v6-none", "v6-lz4", "v6-zstd", "v6-zstd-chunk64k")
+IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zstd", "v6-zstd-chunk64k")
 Range = tuple[int, int]
 
 # What it asked for there, and then again.
@@ -71,3 +71,23 @@ def test_same_ranges(image: str, order: str, refs: Path, tmp_path: Path) -> None
                 key = (image, amplify, order, step["path"], step["offset"], step["length"])
                 assert again == TWICE.get(key, [])
                 assert asked(rafs, recorder, step) == once, key
+
+
+@pytest.mark.parametrize("order", ["mixed", "backward"])
+@pytest.mark.parametrize("image", IMAGES)
+def test_exact_asks_no_more(image: str, order: str, refs: Path, tmp_path: Path) -> None:
+    """Over a whole recording, plan `exact` makes no more requests than nydusd did, and for no more bytes.
+
+    It is given the window that nydusd took: of v6 images at least 128 KiB.
+    """
+    chosen = [entry for entry in entries(refs) if (entry["image"], entry["order"]) == (image, order)]
+    if not chosen:
+        pytest.skip(f"no recording of {image}, {order}")
+    for entry in chosen:
+        recorder, amplify = Recorder(), entry["amplify_io"]
+        window = amplify if image.startswith("v5") else max(amplify, 128 << 10)
+        with open_store(refs / image, cache_dir=tmp_path / str(amplify), amplify_io=window, recorder=recorder) as rafs:
+            ours = [span for step in entry["steps"] for span in asked(rafs, recorder, step)]
+        its = [(offset, length) for step in entry["steps"] for _, offset, length in step["backend_ranges"]]
+        assert len(ours) <= len(its)
+        assert sum(length for _, length in ours) <= sum(length for _, length in its)

@@ -13,6 +13,7 @@ import click
 from tqdm.auto import tqdm
 
 from storage.image import Image, open_image
+from storage.image.verbs import Statistics, statistics
 from workbench.cli._main import example, group
 from workbench.cli._options import blobs_option, image_argument, json_option, temporary_store
 
@@ -108,13 +109,20 @@ def _line(image: Image, path: bytes, row: int) -> str:
 
 
 @group.command(
-    "stat", **example("workbench stat image", "workbench stat image /json/__init__.py", "workbench stat --json image")
+    "stat",
+    **example(
+        "workbench stat image",
+        "workbench stat image /json/__init__.py",
+        "workbench stat --json image | jq .statistics",
+        "workbench stat --base older-image image",
+    ),
 )
 @image_argument
 @click.argument("path", required=False)
+@click.option("--base", type=click.Path(path_type=Path), help="An image whose chunks are there already.")
 @json_option
 @blobs_option
-def stat_command(image: Path, path: str | None, as_json: bool, blobs: Path | None) -> None:
+def stat_command(image: Path, path: str | None, base: Path | None, as_json: bool, blobs: Path | None) -> None:
     """Say what an image is made of, or what a file of it is."""
     opened = open_image(image, blobs)
     if path is not None:
@@ -122,13 +130,24 @@ def stat_command(image: Path, path: str | None, as_json: bool, blobs: Path | Non
         facts = entry(opened, path.encode("utf-8", "surrogateescape"), row)
         facts["chunks"] = int(opened.inodes.extents[row])
     else:
-        facts = _facts(opened)
+        counted = statistics(opened, open_image(base) if base else None)
+        facts = _facts(opened) | ({"statistics": counted.to_dict()} if as_json else _shared(counted) if base else {})
     if as_json:
         print(json.dumps(facts))
         return
     width = max(map(len, facts))
     for key, value in facts.items():
         print(f"{key:<{width}}  {value:,}" if isinstance(value, int) and key != "mode" else f"{key:<{width}}  {value}")
+
+
+def _shared(counted: Statistics) -> dict[str, Any]:
+    """What the base has of an image's chunks."""
+    return {
+        "chunks of its own": counted.own_chunks,
+        "compressed bytes of its own": counted.own_comp_size,
+        "chunks of the base": counted.ref_chunks,
+        "compressed bytes of the base": counted.ref_comp_size,
+    }
 
 
 def _facts(image: Image) -> dict[str, Any]:

@@ -43,8 +43,12 @@ _MODULES = {
     **dict.fromkeys(("build", "cat", "cp", "explain"), "_image"),
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
+    **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
     "mrc": "_curve",
+    **dict.fromkeys(("check", "inspect"), "_check"),
+    **dict.fromkeys(("convert", "merge"), "_make"),
+    **dict.fromkeys(("export", "unpack"), "_unpack"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
 
 from storage.errors import ConfigError
 from storage.plan import Policy
@@ -80,6 +81,7 @@ class EvictionPolicy:
         return self.compiler(self.functions)
 
 
+_GROUP = "workbench.policies"
 _MODULES = {
     "none": _none,
     "fifo": _fifo,
@@ -118,8 +120,8 @@ def is_built_in(policy: EvictionPolicy) -> bool:
 
 
 def names() -> tuple[str, ...]:
-    """Names that `get` knows."""
-    return tuple(_BUILT_IN)
+    """Names that `get` knows: built-in ones, and those that installed packages bring."""
+    return (*_BUILT_IN, *_installed())
 
 
 def get(name: str) -> EvictionPolicy:
@@ -130,7 +132,27 @@ def get(name: str) -> EvictionPolicy:
     ConfigError
         If there is none of that name.
     """
-    try:
+    if name.lower() in _BUILT_IN:
         return _BUILT_IN[name.lower()]
-    except KeyError:
-        raise ConfigError(f"no eviction policy {name!r}; there are {', '.join(names())}", field="eviction") from None
+    if name in _installed():
+        return _load(name)
+    raise ConfigError(f"no eviction policy {name!r}; there are {', '.join(names())}", field="eviction")
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=_GROUP) if entry.name.lower() not in _BUILT_IN}
+
+
+def _load(name: str) -> EvictionPolicy:
+    """What an entry point names: an `EvictionPolicy`, or a class for `from_class`."""
+    from workbench.policy._python import from_class
+
+    try:
+        loaded = _installed()[name].load()
+    except Exception as error:  # another package's code may raise any
+        raise ConfigError(f"policy {name!r} cannot be loaded: {error}", field="eviction") from error
+    if isinstance(loaded, EvictionPolicy):
+        return loaded
+    if isinstance(loaded, type):
+        return from_class(loaded, name)
+    raise ConfigError(f"policy {name!r} is neither an EvictionPolicy nor a class", field="eviction")

@@ -19,51 +19,78 @@ import numpy as np
 
 from storage.codec import Compressor, Digester, compress, crc32c, digest
 from storage.errors import FormatError
-from storage.image._ondisk import BLOCK_SIZE, CHUNK_INFO_V1, MAX_CHUNKS_PER_BLOB, META_HEADER, META_MAGIC
+from storage.image._ondisk import (
+    BLOCK_SIZE,
+    CHUNK_HAS_CRC32,
+    CHUNK_INFO_V1,
+    MAX_CHUNKS_PER_BLOB,
+    META_HEADER,
+    META_MAGIC,
+)
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._node import Content, Node
 
-__all__ = ["ChunkList", "write_blob"]
+__all__ = ["ChunkList", "Sink", "write_blob", "write_chunks"]
 
 _AHEAD = 16  # chunks that may be compressed ahead of the one to be written
 
 
 @dataclass
 class ChunkList:
-    """The blob's chunks, by index: equally long lists.
+    """The chunks of an image: equally long lists.
 
     Attributes
     ----------
-    file_offset
-        Where the last file that uses the chunk has it, as the chunk table says.
+    blob, index
+        Which blob a chunk is in, and its index there.
+    flags
+        As the chunk table has them: whether it is compressed, has a CRC32C, and so on.
     duplicates
         Chunks that were there already.
     """
 
+    blob: list[int] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
     digest: list[bytes] = field(default_factory=list)
     crc32c: list[int] = field(default_factory=list)
     compressed_offset: list[int] = field(default_factory=list)
     compressed_size: list[int] = field(default_factory=list)
     uncompressed_offset: list[int] = field(default_factory=list)
     uncompressed_size: list[int] = field(default_factory=list)
-    compressed: list[bool] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
     duplicates: int = 0
 
     def __len__(self) -> int:
         return len(self.digest)
 
 
+class Sink:
+    """A blob that is being written: its file, and the SHA-256 of what went there."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._checksum = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._checksum.update(data)
+        self._file.write(data)
+        self.size += len(data)
+
+    def hexdigest(self) -> str:
+        """The SHA-256 so far, in hex."""
+        return self._checksum.hexdigest()
+
+
 def write_blob(
     files: Iterable[Node],
-    out: IO[bytes],
+    out: Sink,
     compressor: Compressor,
     digester: Digester,
     chunk_size: int,
 ) -> tuple[ChunkList, BlobInfo | None]:
     """Write the chunks of `files` and their ``blob.meta`` to `out`.
-
-    Each file's `Node.chunks` is filled in. Chunks are compressed by all cores, a few ahead of
-    the one that is written, so memory does not grow with the tree.
 
     Returns
     -------
@@ -73,28 +100,53 @@ def write_blob(
     Raises
     ------
     FormatError
+        See `write_chunks`.
+    """
+    chunks = write_chunks(files, out, compressor, digester, chunk_size)
+    if len(chunks) == 0:
+        return chunks, None
+    return chunks, _write_meta(chunks, out, compressor, digester, chunk_size)
+
+
+def write_chunks(
+    files: Iterable[Node],
+    out: Sink,
+    compressor: Compressor,
+    digester: Digester,
+    chunk_size: int,
+    aligned: bool = True,
+) -> ChunkList:
+    """Write the chunks of `files` to `out`.
+
+    Each file's `Node.chunks` is filled in. Chunks are compressed by all cores, a few ahead of
+    the one that is written, so memory does not grow with the tree. In the uncompressed blob
+    they begin at multiples of 4096 if `aligned`, else where the one before ends.
+
+    Raises
+    ------
+    FormatError
         If a file cannot be read, or is not as long as it was.
     """
     chunks = ChunkList()
-    checksum = hashlib.sha256()
+    unit = BLOCK_SIZE if aligned else 1
     waiting: deque[tuple[bytes, Future[bytes]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for plain in _new_chunks(files, chunks, digester, chunk_size):
+            for plain in _new_chunks(files, chunks, digester, chunk_size, unit):
                 waiting.append((plain, pool.submit(compress, compressor, plain)))
                 if len(waiting) > _AHEAD:
-                    _write_chunk(*waiting.popleft(), chunks, out, checksum)
+                    _write_chunk(*waiting.popleft(), chunks, out)
             while waiting:
-                _write_chunk(*waiting.popleft(), chunks, out, checksum)
+                _write_chunk(*waiting.popleft(), chunks, out)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    if len(chunks) == 0:
-        return chunks, None
-    return chunks, _write_meta(chunks, out, checksum, compressor, digester, chunk_size)
+    return chunks
 
 
-def _new_chunks(files: Iterable[Node], chunks: ChunkList, digester: Digester, chunk_size: int) -> Iterator[bytes]:
+def _new_chunks(
+    files: Iterable[Node], chunks: ChunkList, digester: Digester, chunk_size: int, unit: int
+) -> Iterator[bytes]:
     """Bytes of each chunk that is not there yet, in order; the others are only noted."""
     index_of: dict[bytes, int] = {}
     seen: dict[object, list[int]] = {}
@@ -106,7 +158,7 @@ def _new_chunks(files: Iterable[Node], chunks: ChunkList, digester: Digester, ch
             key = digest(digester, plain)
             index = index_of.get(key, -1)
             if index < 0:
-                index = index_of[key] = _append(chunks, key, plain)
+                index = index_of[key] = _append(chunks, key, plain, unit)
                 yield plain
             else:
                 chunks.duplicates += 1
@@ -115,14 +167,16 @@ def _new_chunks(files: Iterable[Node], chunks: ChunkList, digester: Digester, ch
             seen[node.identity] = node.chunks
 
 
-def _append(chunks: ChunkList, key: bytes, plain: bytes) -> int:
+def _append(chunks: ChunkList, key: bytes, plain: bytes, unit: int) -> int:
     index = len(chunks)
     if index >= MAX_CHUNKS_PER_BLOB:
         raise FormatError(f"the tree has more than {MAX_CHUNKS_PER_BLOB} chunks: take larger ones")
     end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1] if index else 0
+    chunks.blob.append(0)
+    chunks.index.append(index)
     chunks.digest.append(key)
     chunks.crc32c.append(crc32c(plain))
-    chunks.uncompressed_offset.append(-(-end // BLOCK_SIZE) * BLOCK_SIZE)
+    chunks.uncompressed_offset.append(-(-end // unit) * unit)
     chunks.uncompressed_size.append(len(plain))
     return index
 
@@ -150,9 +204,7 @@ def _read_exactly(content: Content, length: int, node: Node) -> bytes:
     return bytes(buffer)
 
 
-def _write_chunk(
-    plain: bytes, packed: Future[bytes], chunks: ChunkList, out: IO[bytes], checksum: hashlib._Hash
-) -> None:
+def _write_chunk(plain: bytes, packed: Future[bytes], chunks: ChunkList, out: Sink) -> None:
     stored = packed.result()
     compressed = len(stored) < len(plain)
     if not compressed:
@@ -161,15 +213,13 @@ def _write_chunk(
     offset = chunks.compressed_offset[-1] + chunks.compressed_size[-1] if index else 0
     chunks.compressed_offset.append(offset)
     chunks.compressed_size.append(len(stored))
-    chunks.compressed.append(compressed)
-    checksum.update(stored)
+    chunks.flags.append(CHUNK_HAS_CRC32 | compressed)
     out.write(stored)
 
 
 def _write_meta(
     chunks: ChunkList,
-    out: IO[bytes],
-    checksum: hashlib._Hash,
+    out: Sink,
     compressor: Compressor,
     digester: Digester,
     chunk_size: int,
@@ -189,13 +239,12 @@ def _write_meta(
     header["ci_offset"] = offset
     header["ci_compressed_size"] = len(stored)
     header["ci_uncompressed_size"] = len(array)
-    for part in (stored, header.tobytes()):
-        checksum.update(part)
-        out.write(part)
+    out.write(stored)
+    out.write(header.tobytes())
     end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1]
     return BlobInfo(
         blob_index=0,
-        blob_id=checksum.hexdigest(),
+        blob_id=out.hexdigest(),
         features=features,
         compressed_size=offset + len(stored) + header.nbytes,
         uncompressed_size=-(-end // BLOCK_SIZE) * BLOCK_SIZE,

@@ -18,7 +18,6 @@ from storage.image._ondisk import (
     BLOCK_SIZE,
     CHUNK_ADDR,
     CHUNK_BASED,
-    CHUNK_HAS_CRC32,
     CHUNK_RECORD,
     DEVICE_SLOT,
     DEVICE_TABLE_OFFSET,
@@ -35,7 +34,7 @@ from storage.image._ondisk import (
     SUPER_OFFSET,
     XATTR_HEADER_SIZE,
 )
-from storage.image.blob_info import BlobInfo
+from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._blob import ChunkList
 from storage.image.build._layout import dirent_blocks, inode_size, xattr_size, xattr_split
 from storage.image.build._node import Node, walk
@@ -53,7 +52,7 @@ _FILE_TYPES = {
 }
 _COMPRESSION_FLAGS = {Compressor.NONE: 0x1, Compressor.LZ4_BLOCK: 0x2, Compressor.GZIP: 0x40, Compressor.ZSTD: 0x80}
 _HASH_FLAGS = {Digester.BLAKE3: 0x4, Digester.SHA256: 0x8}
-_EXPLICIT_UID_GID, _HAS_XATTR, _ENCRYPTION_NONE = 0x10, 0x20, 0x0100_0000
+_EXPLICIT_UID_GID, _HAS_XATTR, _INLINED_CHUNK_DIGEST, _ENCRYPTION_NONE = 0x10, 0x20, 0x100, 0x0100_0000
 _MAP_ALIGNMENT = 0x8_0000
 
 
@@ -61,21 +60,25 @@ def dump_bootstrap(
     root: Node,
     end: int,
     chunks: ChunkList,
-    info: BlobInfo | None,
+    infos: Sequence[BlobInfo],
     compressor: Compressor,
     digester: Digester,
     chunk_size: int,
+    listed: Sequence[Node] = (),
 ) -> bytes:
-    """The bootstrap of a tree that is placed and whose blob is written.
+    """The bootstrap of a tree that is placed and whose blobs are written.
 
     Parameters
     ----------
     end
         Of the inode area, as `place_nodes` says.
+    listed
+        Nodes of the prefetch table, which an image without blobs does not have.
     """
-    infos = [info] if info else []
     blob_table = _up(DEVICE_TABLE_OFFSET + len(infos) * DEVICE_SLOT.itemsize, BLOCK_SIZE)
-    meta = _up(blob_table + len(infos) * BLOB_ENTRY.itemsize, BLOCK_SIZE) if infos else root.offset - BLOCK_SIZE
+    prefetch = blob_table + len(infos) * BLOB_ENTRY.itemsize
+    prefetch_size = 4 * len(listed) if infos else 0
+    meta = _up(prefetch + prefetch_size, BLOCK_SIZE) if infos else root.offset - BLOCK_SIZE
     shift = meta - (root.offset - BLOCK_SIZE)
     image = bytearray(_up(end + shift, BLOCK_SIZE))
     nodes = [root, *walk(root)]
@@ -93,6 +96,8 @@ def dump_bootstrap(
     image += bytes(_up(len(image), BLOCK_SIZE) - len(image))
     flags = _COMPRESSION_FLAGS[compressor] | _HASH_FLAGS[digester] | _EXPLICIT_UID_GID | _ENCRYPTION_NONE
     flags |= _HAS_XATTR if any(node.xattrs for node in nodes) else 0
+    if infos and all(info.has_feature(BlobFeatures.INLINED_CHUNK_DIGEST) for info in infos):
+        flags |= _INLINED_CHUNK_DIGEST
     _put(image, SUPER_OFFSET, _super_block(len(nodes), root.offset + shift, meta, infos))
     _put(
         image,
@@ -105,10 +110,15 @@ def dump_bootstrap(
             chunk_size=chunk_size,
             chunk_table_offset=table,
             chunk_table_size=len(records),
+            prefetch_table_offset=prefetch if prefetch_size else 0,
+            prefetch_table_size=prefetch_size,
         ),
     )
     _put(image, DEVICE_TABLE_OFFSET, _device_slots(infos, len(image)))
     _put(image, blob_table, b"".join(_blob_entry(blob) for blob in infos))
+    if prefetch_size:
+        nids = [(node.offset + shift - meta) // SLOT_SIZE for node in listed]
+        _put(image, prefetch, np.array(nids, "<u4").tobytes())
     return bytes(image)
 
 
@@ -189,33 +199,32 @@ def _put_dirents(
 
 def _chunk_format(node: Node, chunks: ChunkList, chunk_size: int) -> int:
     """What the kernel takes for the chunk size: the whole file's where it is in one piece."""
-    offsets = [chunks.uncompressed_offset[index] for index in node.chunks]
-    in_one_piece = all(a + chunk_size == b for a, b in pairwise(offsets))
+    places = [(chunks.blob[row], chunks.uncompressed_offset[row]) for row in node.chunks]
+    in_one_piece = all((blob, at + chunk_size) == behind for (blob, at), behind in pairwise(places))
     size = 1 << (node.size - 1).bit_length() if in_one_piece and node.size > chunk_size else chunk_size
     return 0x20 | (size // BLOCK_SIZE).bit_length() - 1
 
 
 def _chunk_addresses(node: Node, chunks: ChunkList) -> bytes:
-    index = np.array(node.chunks, np.int64)
+    index = np.array([chunks.index[row] for row in node.chunks], np.int64)
     records = np.zeros(len(index), CHUNK_ADDR)
     records["blob_lo"] = index & 0xFFFF
-    records["blob_hi"] = (index >> 8 & 0xFF00) | 1
+    records["blob_hi"] = (index >> 8 & 0xFF00) | np.array([chunks.blob[row] + 1 for row in node.chunks], np.int64)
     records["block"] = [chunks.uncompressed_offset[i] // BLOCK_SIZE for i in node.chunks]
     return records.tobytes()
 
 
 def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
     """The chunk table, sorted by digest; `used` says where in a file each chunk was last seen."""
-    order = sorted(range(len(chunks)), key=lambda index: chunks.digest[index])
+    order = sorted(used, key=lambda row: (chunks.digest[row], chunks.blob[row]))
     records = np.zeros(len(order), CHUNK_RECORD)
-    for at, index in enumerate(order):
-        records[at]["digest"] = np.frombuffer(chunks.digest[index], np.uint8)
-    records["flags"] = [CHUNK_HAS_CRC32 | chunks.compressed[index] for index in order]
-    for name in ("compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset"):
-        records[name] = [getattr(chunks, name)[index] for index in order]
-    records["file_offset"] = [used[index] for index in order]
-    records["index"] = order
-    records["crc32"] = [chunks.crc32c[index] for index in order]
+    for at, row in enumerate(order):
+        records[at]["digest"] = np.frombuffer(chunks.digest[row], np.uint8)
+    for name in ("flags", "compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index"):
+        records[name] = [getattr(chunks, name)[row] for row in order]
+    records["blob_index"] = [chunks.blob[row] for row in order]
+    records["file_offset"] = [used[row] for row in order]
+    records["crc32"] = [chunks.crc32c[row] for row in order]
     return records.tobytes()
 
 

@@ -1,10 +1,10 @@
-"""Building an image: as ``nydus-image create -t dir-rafs -v 6`` does, byte for byte."""
+"""Building an image: as ``nydus-image create -t dir-rafs`` does, byte for byte."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,13 @@ from tqdm.auto import tqdm
 from storage.codec import Compressor, Digester
 from storage.errors import ConfigError, FormatError
 from storage.image._ondisk import BLOCK_SIZE, MAX_CHUNK_SIZE
-from storage.image.build._blob import write_blob
+from storage.image.build._blob import ChunkList, Sink, write_blob
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node, directory_tree, walk
+from storage.image.build._prefetch import Prefetch, arrange
+from storage.image.build._tar_tree import TarTree
+from storage.image.build._v5 import write_v5
 
 __all__ = ["BuildResult", "build"]
 
@@ -28,7 +31,7 @@ class BuildResult:
     Attributes
     ----------
     bootstrap, blob
-        Their paths; no blob where no file has content.
+        Their paths; no blob where no file has content, and one path where the bootstrap is inline.
     files, chunks, duplicates
         How many; duplicates are chunks that were there already.
     plain_bytes, blob_bytes
@@ -45,26 +48,42 @@ class BuildResult:
 
 
 def build(
-    source: str | Path | Node,
+    source: str | Path | Node | TarTree,
     out: str | Path,
     *,
     compressor: str = "zstd",
     digester: str = "blake3",
     chunk_size: int = 1 << 20,
+    version: int = 6,
+    inline: bool = False,
+    aligned_chunk: bool = False,
+    prefetch: Sequence[str] = (),
+    prefetch_policy: str = "none",
     progress: bool = False,
 ) -> BuildResult:
-    """Build a RAFS v6 image: ``out/bootstrap`` and ``out/blobs/<id>``.
+    """Build a RAFS image: ``out/bootstrap`` and ``out/blobs/<id>``.
 
     Parameters
     ----------
     source
-        A directory, or a tree from `directory_tree` or `image_tree`.
+        A directory, a tree from `directory_tree` or `image_tree`, or a tar that is being read.
     compressor
         ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
     digester
         ``blake3`` or ``sha256``.
     chunk_size
         A power of two from 4 KiB to 16 MiB.
+    version
+        Of RAFS: 5 or 6.
+    inline
+        v5: whether the bootstrap goes to the end of the blob, instead of a file of its own.
+    aligned_chunk
+        v5: whether chunks begin at multiples of 4096 in the uncompressed blob, as v6's do.
+    prefetch
+        v5: absolute paths within the tree, whose files go first into the blob.
+    prefetch_policy
+        ``fs`` lists what `prefetch` names in the bootstrap, ``blob`` has the blob table tell how
+        much of the blob to read ahead, ``none`` leaves `prefetch` aside.
     progress
         Whether to show a bar, if it takes long.
 
@@ -77,32 +96,78 @@ def build(
     """
     if chunk_size & (chunk_size - 1) or not BLOCK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
         raise ConfigError(f"a chunk size of {chunk_size} is none: powers of two from 4 KiB to 16 MiB are")
+    if version not in (5, 6):
+        raise ConfigError(f"there is no RAFS v{version} to be built: 5 and 6 are", field="version")
+    if prefetch_policy not in ("none", "fs", "blob"):
+        raise ConfigError(f"no prefetch policy is called {prefetch_policy!r}; there are none, fs, blob")
+    if version == 6 and (inline or aligned_chunk or prefetch_policy != "none"):
+        raise ConfigError("inline, aligned_chunk and prefetch are options of v5", field="version")
     packer, hasher = Compressor.from_name(compressor), Digester.from_name(digester)
-    root = source if isinstance(source, Node) else directory_tree(source)
-    _check_names(root)
-    end = place_nodes(root, chunk_size)
+    root, order = _ordered(source, prefetch if prefetch_policy != "none" else ())
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
         with _partial(blobs) as partial:
-            chunks, info = write_blob(_shown(root, progress), partial.file, packer, hasher, chunk_size)
-            image = dump_bootstrap(root, end, chunks, info, packer, hasher, chunk_size)
-            blob = blobs / info.blob_id if info else None
+            sink, shown = Sink(partial.file), _files(source, order, progress)
+            if version == 5:
+                chunks, blob_id, image = write_v5(
+                    root,
+                    shown,
+                    sink,
+                    packer,
+                    hasher,
+                    chunk_size,
+                    inline=inline,
+                    aligned_chunk=aligned_chunk,
+                    ahead=order.first if order and prefetch_policy == "blob" else 0,
+                    listed=order.listed if order and prefetch_policy == "fs" else None,
+                )
+            else:
+                chunks, blob_id, image = _write_v6(root, shown, sink, packer, hasher, chunk_size)
+            blob = blobs / blob_id if blob_id else None
             partial.keep(blob)
-        with _partial(Path(out)) as partial:
-            partial.file.write(image)
-            partial.keep(Path(out) / "bootstrap")
+        if not inline:
+            with _partial(Path(out)) as partial:
+                partial.file.write(image)
+                partial.keep(Path(out) / "bootstrap")
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}", path=out) from error
     return BuildResult(
-        bootstrap=Path(out) / "bootstrap",
+        bootstrap=blob if inline and blob else Path(out) / "bootstrap",
         blob=blob,
         files=1 + sum(1 for _ in walk(root)),
         chunks=len(chunks),
         duplicates=chunks.duplicates,
         plain_bytes=sum(chunks.uncompressed_size),
-        blob_bytes=info.compressed_size if info else 0,
+        blob_bytes=sink.size if blob else 0,
     )
+
+
+def _ordered(source: str | Path | Node | TarTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
+    """The root, and its files in the order of the blob; a tar's order is its own, as its root grows."""
+    if isinstance(source, TarTree):
+        if prefetch:
+            raise ConfigError("files of a tar are written as they come, whatever is to be read ahead", field="prefetch")
+        return source.root, None
+    root = source if isinstance(source, Node) else directory_tree(source)
+    _check_names(root)
+    return root, arrange(root, prefetch)
+
+
+def _write_v6(
+    root: Node, files: Iterable[Node], out: Sink, compressor: Compressor, digester: Digester, chunk_size: int
+) -> tuple[ChunkList, str | None, bytes]:
+    chunks, info = write_blob(files, out, compressor, digester, chunk_size)
+    end = place_nodes(root, chunk_size)
+    image = dump_bootstrap(root, end, chunks, [info] if info else [], compressor, digester, chunk_size)
+    return chunks, info.blob_id if info else None, image
+
+
+def _files(source: str | Path | Node | TarTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:
+    if isinstance(source, TarTree):
+        return _shown((node for node, _ in source.files()), None, progress)
+    files = order.files if order else []
+    return _shown(files, sum(node.size for node in files), progress)
 
 
 def _check_names(root: Node) -> None:
@@ -111,10 +176,8 @@ def _check_names(root: Node) -> None:
             raise FormatError("a name cannot be kept", path=node.path)
 
 
-def _shown(root: Node, progress: bool) -> Iterator[Node]:
-    """The files with content, in the reference's order, with a bar of bytes."""
-    files = [node for node in walk(root) if node.is_reg and node.size > 0]
-    total = sum(node.size for node in files)
+def _shown(files: Iterable[Node], total: int | None, progress: bool) -> Iterator[Node]:
+    """The files one by one, with a bar of bytes."""
     hidden = None if progress else True  # None: on a terminal only
     with tqdm(total=total, unit="B", unit_scale=True, desc="build", delay=2, leave=False, disable=hidden) as bar:
         for node in files:

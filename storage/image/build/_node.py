@@ -36,6 +36,8 @@ class Node:
         For messages.
     identity
         Equal for names of the same regular file; None where it has no other name.
+    hardlink
+        Whether v5 calls it a hard link; the reference does so for tars only.
     open
         Opens a regular file's content.
     children
@@ -43,6 +45,9 @@ class Node:
     offset, data_offset, inline, chunks
         Filled in: place of the inode and of whole blocks in the bootstrap, whether the tail is
         inline, rows of the chunk list.
+    number, inode, first_child, digest
+        Filled in for v5: place in the inode table, that of the file's first name, that of a
+        directory's first child, and the digest of the content.
     """
 
     name: bytes
@@ -56,6 +61,7 @@ class Node:
     target: bytes = b""
     xattrs: tuple[tuple[str, bytes], ...] = ()
     identity: object = None
+    hardlink: bool = False
     open: Callable[[], AbstractContextManager[Content]] | None = None
     children: list[Node] = field(default_factory=list)
     nlink: int = 1
@@ -63,6 +69,10 @@ class Node:
     data_offset: int = 0
     inline: bool = False
     chunks: list[int] = field(default_factory=list)
+    number: int = 0
+    inode: int = 0
+    first_child: int = 0
+    digest: bytes = b""
 
     @property
     def is_dir(self) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from storage.backend import LocalFs, Transfer
-from storage.errors import BackendError, MissingBlobError
+from storage.backend import BlobBackend, LocalFs, Transfer
+from storage.errors import BackendError, ConfigError, MissingBlobError
+from storage.testing.backend_conformance import BackendConformance
 
 CONTENT = bytes(range(256)) * 40
 
@@ -75,3 +77,48 @@ def test_names_no_system_takes(name: str, folder: Path) -> None:
     """An id that the system cannot even look up is an error of ours as well."""
     with pytest.raises(BackendError):
         LocalFs(folder).get_reader(name)
+
+
+class TestLocalFs(BackendConformance):
+    """The suite, over a folder."""
+
+    @pytest.fixture
+    def backend(self, blobs: Mapping[str, bytes], tmp_path: Path) -> BlobBackend:
+        """A folder with a file for each blob."""
+        for blob_id, content in blobs.items():
+            (tmp_path / blob_id).write_bytes(content)
+        return LocalFs(tmp_path)
+
+
+def test_blob_file(folder: Path) -> None:
+    """With one file given, that is the blob by any id."""
+    backend = LocalFs(folder / "nowhere", blob_file=folder / "blob")
+    assert backend.get_reader("something").blob_size() == len(CONTENT)
+    with pytest.raises(MissingBlobError):
+        LocalFs(blob_file=folder / "none").get_reader("blob")
+
+
+def test_alt_dirs(tmp_path: Path) -> None:
+    """A blob is looked for folder by folder; an empty file is taken only where there is no other."""
+    for name, sizes in {"main": {"a": 1, "b": 0, "d": 0}, "one": {"b": 0, "c": 2}, "two": {"a": 9, "b": 3}}.items():
+        (tmp_path / name).mkdir()
+        for blob, size in sizes.items():
+            (tmp_path / name / blob).write_bytes(bytes(size))
+    backend = LocalFs(tmp_path / "main", alt_dirs=[tmp_path / "one", tmp_path / "two", tmp_path / "none"])
+    assert [backend.get_reader(blob).blob_size() for blob in "abcd"] == [1, 3, 2, 0]
+    with pytest.raises(MissingBlobError) as failed:
+        backend.get_reader("e")
+    assert failed.value.where == {"path": tmp_path / "main" / "e"}
+
+
+def test_nowhere() -> None:
+    """A backend with no place for blobs is refused."""
+    with pytest.raises(ConfigError):
+        LocalFs()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe by the name of a blob fails at once."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BackendError):
+        LocalFs(tmp_path).get_reader("pipe").read_into(memoryview(bytearray(1)), 0)

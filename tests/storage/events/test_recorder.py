@@ -40,3 +40,17 @@ def test_rings_are_reused() -> None:
     table = recorder.table()
     assert table["chunk"].to_pylist() == list(range(1000))
     assert set(table["worker"].to_pylist()) == {0}
+
+
+def test_a_hit_is_two_rows() -> None:
+    """A hit logged the short way is the hit and its read, as `log` would have written them, and in their order."""
+    short, long = Recorder(), Recorder()
+    for chunk in range(3000):
+        short.log_hit(chunk, read_id=chunk, blob=1, chunk=chunk, size=100 + chunk)
+        short.log(kind=Kind.EVICT, chunk=chunk)
+        long.log(kind=Kind.HIT, t_ns=chunk, read_id=chunk, blob=1, chunk=chunk, chunks=1, user_bytes=100 + chunk)
+        long.log(kind=Kind.READ, t_ns=chunk, read_id=chunk, length=100 + chunk, user_bytes=100 + chunk)
+        long.log(kind=Kind.EVICT, chunk=chunk)
+    clocks = ["seq", "t_ns", "dur_ns"]
+    assert short.table().drop_columns(clocks).equals(long.table().drop_columns(clocks))
+    assert short.table()["seq"].to_pandas().is_monotonic_increasing

@@ -139,7 +139,7 @@ def test_claims_of_a_failed_read_are_free(table: Callable[..., Layout]) -> None:
     assert step(machine, two) == ("fetch", 1, 2)
     machine.abandon(two)
     assert set(machine.state.status) == {ABSENT}
-    assert list(machine.state.counters) == [0, -1, 0]
+    assert list(machine.state.counters) == [0, -1, 0, 0]
 
 
 def test_prefetch_steps_back(table: Callable[..., Layout]) -> None:
@@ -196,6 +196,8 @@ def test_nothing_is_claimed_twice(
         np.arange(count, dtype=np.int64) * 4096,
         np.full(count, 4096, np.int64),
         np.ones(count, np.uint8),
+        np.arange(count),
+        np.zeros(count, np.uint8),
     )
     machine = decider(layout, Options(EXACT, window, 1000, 10))
     under_way = [begin(machine, [row % count for row in rows]) for rows in reads]

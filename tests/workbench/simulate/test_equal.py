@@ -49,15 +49,20 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str]
     }
 
 
+def row(table: dict[tuple[str, str, str], list[bool]], name: str, kind: str) -> str:
+    """At how many of the sizes the two are equal, trace by trace, and why they are not."""
+    counts = {trace: sum(same) for (one, other, trace), same in table.items() if (one, other) == (name, kind)}
+    cells = [f"{trace} {'=' if equal == len(SHARES) else f'{equal}/8'}" for trace, equal in counts.items()]
+    why = DIFFER.get(name, PAGES_ONLY.get(name, "") if kind == "sized" else "")
+    return f"{name:10} {kind}: {', '.join(cells)}  {why}"
+
+
 def test_as_libcachesim(table: dict[tuple[str, str, str], list[bool]], capsys: pytest.CaptureFixture[str]) -> None:
     """Misses and bytes are equal at each of eight sizes, unless the two mean different things."""
     with capsys.disabled():
         print()
         for name in THEIRS:
-            for kind in ("sized", "pages"):
-                equal = {trace: sum(same) for (one, other, trace), same in table.items() if (one, other) == (name, kind)}
-                row = "  ".join(f"{trace} {'=' if same == len(SHARES) else f'{same}/8'}" for trace, same in equal.items())
-                print(f"{name:10} {kind}: {row}  {DIFFER.get(name) or (kind == 'sized' and PAGES_ONLY.get(name)) or ''}")
+            print("\n".join(row(table, name, kind) for kind in ("sized", "pages")))
     for (name, kind, trace), same in table.items():
         if name not in DIFFER and (kind == "pages" or name not in PAGES_ONLY):
             assert all(same), (name, kind, trace)

@@ -20,6 +20,7 @@ from workbench.trace.formats._records import open_trace
 __all__ = ["read", "read_twitter"]
 
 _NAMES = {
+    "time": ("time", "timestamp", "clock_time"),
     "obj": ("obj", "obj_id", "object", "id", "key", "block", "lbn"),
     "size": ("size", "obj_size", "bytes", "length"),
 }
@@ -36,11 +37,10 @@ def read(path: Path) -> Iterator[tuple[Any, Any]]:
     with open_trace(path) as file:
         head = file.read(4096).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     fields = [field.strip().strip('"').lower() for field in head.split(",")]
-    if not any(field[:1].isalpha() for field in fields):
-        fields = ["time", "obj", "size"][: len(fields)]
-        names, skip = fields + [f"column {n}" for n in range(3, head.count(",") + 1)], 0
-    else:
+    if set(fields) & {name for known in _NAMES.values() for name in known}:
         names, skip = fields, 1
+    else:
+        names, skip = [*_NAMES, *(f"column {number}" for number in range(3, len(fields)))][: len(fields)], 0
     obj = _named(path, names, "obj")
     size = _named(path, names, "size")
     for batch in _batches(path, names, [obj, size], skip):
