@@ -23,7 +23,7 @@ __all__ = ["EvictionConformance"]
 _OBJECTS = 12
 _SIZES = st.lists(st.integers(1, 5), min_size=_OBJECTS, max_size=_OBJECTS)
 _REQUESTS = st.lists(st.integers(0, _OBJECTS - 1), min_size=1, max_size=120)
-_settings = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.differing_executors])
+_settings = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.differing_executors])
 
 
 def _trace(requests: Sequence[int], sizes: Sequence[int]) -> tuple[ObjectTrace, list[int], list[int]]:
@@ -66,7 +66,14 @@ def _decider(suite: EvictionConformance, sizes: list[int], capacity: int) -> Dec
     chunks = len(sizes)
     ends = np.cumsum(sizes)
     layout = Layout(
-        np.zeros(chunks, np.int64), ends - sizes, ends, ends - sizes, np.asarray(sizes), np.ones(chunks, np.uint8)
+        blob=np.zeros(chunks, np.int64),
+        start=ends - sizes,
+        end=ends,
+        offset=ends - sizes,
+        size=np.asarray(sizes),
+        known=np.ones(chunks, np.uint8),
+        unit=np.arange(chunks),
+        kind=np.zeros(chunks, np.uint8),
     )
     functions, arena = suite.make(chunks)
     decider = Decider(layout, plan_options("exact", 0), capacity, functions, arena, journal=True)
