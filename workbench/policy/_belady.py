@@ -13,7 +13,7 @@ from typing import Any
 
 from storage.plan import Policy
 
-__all__ = ["OFFLINE", "arena", "functions"]
+__all__ = ["OFFLINE", "arena", "bypassing", "functions"]
 
 OFFLINE = True
 _HELD, _CHUNKS, _FIRST = 0, 1, 2
@@ -92,4 +92,11 @@ def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
         _rise(ints, ints[_FIRST + ints[_CHUNKS] + last], last)
 
 
+def _victim_or_newcomer(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
+    best = _victim(ints, floats, pinned, chunk)
+    return -1 if chunk >= 0 and best >= 0 and _next(ints, best) <= ints[len(ints) - 1] else best
+
+
 functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove)
+bypassing = functions._replace(victim=_victim_or_newcomer)
+"""The same, but a newcomer that is used again last is not admitted: the optimum of all caches that may refuse."""

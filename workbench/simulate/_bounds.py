@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from workbench.policy import EvictionPolicy, _belady
 from workbench.simulate._objects import NEVER, ObjectTrace
 from workbench.simulate._run import simulate
 
 __all__ = ["Bound", "lower_bound"]
+
+
+_OPTIMUM = EvictionPolicy("optimum", _belady.arena, _belady.bypassing, offline=True)
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,14 @@ class Bound:
 def lower_bound(trace: ObjectTrace, cache_size: int) -> Bound:
     """Misses that any cache of a size has, even one that knows the trace.
 
-    Where all objects are equally large, Belady's MIN is the optimum. Else a hit costs its object's bytes for as many
-    requests as it was kept, of which there are no more than the cache's bytes for all requests: the cheapest hits
-    that fit are at least as many as those of any cache (PFOO-L: Berger, Beckmann and Harchol-Balter, "Practical
-    Bounds on Optimal Caching with Variable Object Sizes", SIGMETRICS 2018). Belady's order bounds nothing there.
+    Where all objects are equally large, Belady's MIN that may refuse a newcomer is the optimum. Else a hit costs its
+    object's bytes for as many requests as it was kept, of which there are no more than the cache's bytes for all
+    requests: the cheapest hits that fit are at least as many as those of any cache (PFOO-L: Berger, Beckmann and
+    Harchol-Balter, "Practical Bounds on Optimal Caching with Variable Object Sizes", SIGMETRICS 2018). Belady's order
+    bounds nothing there.
     """
     if len(trace) and int(trace.sizes.min()) == int(trace.sizes.max()):
-        best = simulate(trace, "belady", cache_size)
+        best = simulate(trace, _OPTIMUM, cache_size)
         return Bound(best.misses, best.miss_bytes, optimal=True)
     nexts, objects = trace.nexts, trace.objects
     first = np.flatnonzero(nexts != NEVER)

@@ -99,7 +99,7 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
 
 def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
     special = policy.is_built_in(chosen)
-    run = _specialised(chosen) if special else _generic()
+    run = _specialised(chosen) if special else _generic(chosen.offline)
     functions = _NOTHING if special else chosen.compiled()
     ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
     # Nothing is pinned: for code of our own, one zero stands for all of them.
@@ -115,6 +115,8 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
 
 
 _NOTHING: Any = 0
+# What `serve` calls, and the policy's function that it stands for.
+_CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove"}
 
 
 def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int) -> tuple[Any, Any, Any]:
@@ -129,31 +131,32 @@ def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> A
     ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
     sizes, counts = trace.sizes.tolist(), count.tolist()
     held, pinned = bytearray(len(sizes)), bytes(len(sizes))
-    run = _plain(chosen.functions)
+    run = _plain(chosen.functions, chosen.offline)
     chosen.functions.init(ints, floats, sizes, cache_size)
     for objects, nexts in trace.batches(future=chosen.offline):
         run(None, ints, floats, sizes, held, pinned, counts, objects.tolist(), nexts.tolist())
     return counts
 
 
-def _plain(functions: Policy) -> Callable[..., None]:
+def _plain(functions: Policy, offline: bool) -> Callable[..., None]:
     from workbench._compile import bind
 
     return bind(
         serve,
-        on_hit=lambda policy, ints, floats, chunk: functions.on_hit(ints, floats, chunk),
-        on_admit=lambda policy, ints, floats, chunk: functions.on_admit(ints, floats, chunk),
-        victim=lambda policy, ints, floats, pinned, chunk: functions.victim(ints, floats, pinned, chunk),
-        on_remove=lambda policy, ints, floats, chunk: functions.on_remove(ints, floats, chunk),
+        OFFLINE=int(offline),
+        hit=lambda policy, ints, floats, chunk: functions.on_hit(ints, floats, chunk),
+        admit=lambda policy, ints, floats, chunk: functions.on_admit(ints, floats, chunk),
+        choose=lambda policy, ints, floats, pinned, chunk: functions.victim(ints, floats, pinned, chunk),
+        remove=lambda policy, ints, floats, chunk: functions.on_remove(ints, floats, chunk),
     )
 
 
 @functools.cache
-def _generic() -> Any:
+def _generic(offline: bool) -> Any:
     """The loop that calls function values: compiled once, whatever the policy."""
-    from workbench._compile import compile_function
+    from workbench._compile import bind, compile_function
 
-    return compile_function(serve)
+    return compile_function(bind(serve, OFFLINE=int(offline)))
 
 
 @functools.cache
@@ -162,7 +165,7 @@ def _specialised(chosen: EvictionPolicy) -> Any:
     from workbench._compile import bind, compile_function
 
     functions = chosen.functions._asdict()
-    called = {name: bind(getattr(_template, name), function=functions[name]) for name in _template.__all__}
+    called = {name: bind(getattr(_template, name), function=functions[of]) for name, of in _CALLED.items()}
     return compile_function(bind(serve, OFFLINE=int(chosen.offline), **called))
 
 

@@ -12,11 +12,11 @@ __all__ = [
     "MISSES",
     "REFUSED",
     "STORED",
-    "on_admit",
-    "on_hit",
-    "on_remove",
+    "admit",
+    "hit",
+    "remove",
     "serve",
-    "victim",
+    "choose",
 ]
 
 # Entries of `count`.
@@ -60,7 +60,7 @@ def serve(
         if OFFLINE:
             ints[len(ints) - 1] = nexts[request]
         if held[chunk] != 0:
-            on_hit(policy, ints, floats, chunk)
+            hit(policy, ints, floats, chunk)
             continue
         size = sizes[chunk]
         misses += 1
@@ -69,15 +69,15 @@ def serve(
             refused += 1
             continue
         while stored + size > capacity:
-            goes = victim(policy, ints, floats, pinned, chunk)
+            goes = choose(policy, ints, floats, pinned, chunk)
             if goes < 0 or held[goes] == 0:
                 break
-            on_remove(policy, ints, floats, goes)
+            remove(policy, ints, floats, goes)
             held[goes] = 0
             stored -= sizes[goes]
             evictions += 1
         if stored + size <= capacity:
-            on_admit(policy, ints, floats, chunk)
+            admit(policy, ints, floats, chunk)
             held[chunk] = 1
             stored += size
         else:
@@ -89,21 +89,21 @@ def serve(
     count[REFUSED] += refused
 
 
-def on_hit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
+def hit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
     """Call the function value."""
     policy.on_hit(ints, floats, chunk)
 
 
-def on_admit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
+def admit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
     """Call the function value."""
     policy.on_admit(ints, floats, chunk)
 
 
-def victim(policy: Any, ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
+def choose(policy: Any, ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     """Call the function value."""
     return int(policy.victim(ints, floats, pinned, chunk))
 
 
-def on_remove(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
+def remove(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
     """Call the function value."""
     policy.on_remove(ints, floats, chunk)

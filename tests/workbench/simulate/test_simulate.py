@@ -53,7 +53,8 @@ def test_streamed_as_held(name: str) -> None:
     """A trace that is read again for each pass, in batches, has the outcome of one that is held."""
     held = traces()["zipf"]
     ids, sizes = held.objects, held.sizes[held.objects]
-    streamed = ObjectTrace(lambda: [(ids[at : at + 999], sizes[at : at + 999]) for at in range(0, len(ids), 999)], False)
+    parts = [slice(at, at + 999) for at in range(0, len(ids), 999)]
+    streamed = ObjectTrace(lambda: [(ids[part], sizes[part]) for part in parts], held=False)
     assert simulate(streamed, name, 50_000) == simulate(held, name, 50_000)
 
 
@@ -112,7 +113,7 @@ def _subsets(held: frozenset[int], sizes: Any, size: int) -> list[frozenset[int]
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.lists(st.integers(1, 5), min_size=10, max_size=10))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_lower_bound(requests: list[int], sizes: list[int]) -> None:
     """No cache at all misses less than the bound, and for equal sizes one misses as little."""
     trace, pages = made(requests, sizes), made(requests, [2] * 10)
