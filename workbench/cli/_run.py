@@ -141,7 +141,7 @@ def replay_command(
 
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
-    _need_size(eviction, cache_size)
+    _need_size(eviction, cache_size, untimed)
     if untimed:
         _untimed(trace, kind, eviction, cache_size, as_json)
         return
@@ -187,7 +187,9 @@ def _with_cpu(settings: Settings, trace: Path) -> Settings:
     return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
 
 
-def _need_size(eviction: str, cache_size: int | Share | None) -> None:
+def _need_size(eviction: str, cache_size: int | Share | None, untimed: bool = False) -> None:
+    if policy.get(eviction).offline and not untimed:
+        raise click.UsageError(f"--eviction {eviction} knows the future: it needs --untimed")
     if eviction != "none" and cache_size is None:
         raise click.UsageError(f"--eviction {eviction} needs --cache-size: 256MiB, say")
     if eviction == "none" and cache_size is not None:
