@@ -26,13 +26,13 @@ from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
 
-__all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
+__all__ = ["bind", "cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
 
 _OURS = ("storage.", "workbench.")
 
 _ints, _floats, _pins, _int = numba.int64[::1], numba.float64[::1], numba.int32[::1], numba.int64
 _ONE = numba.void(_ints, _floats, _int)
-_SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, _floats, _pins), _ONE)
+_SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, _floats, _pins, _int), _ONE)
 
 
 @functools.cache
@@ -47,10 +47,20 @@ def compile_policy(functions: Policy) -> Policy:
     return Policy(*(_value(function, sig) for function, sig in zip(functions, _SIGNATURES, strict=True)))
 
 
+def bind(function: Callable[..., Any], /, **names: Any) -> Callable[..., Any]:
+    """The same function with some of its global names meaning something else: a template, filled in."""
+    assert isinstance(function, types.FunctionType)
+    bound = types.FunctionType(
+        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
+    )
+    bound.__module__ = function.__module__
+    return bound
+
+
 def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any) -> Policy:
     """Function values that call C callbacks.
 
-    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n)`` and
+    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n, chunk)`` and
     ``on_remove(chunk)``; arrays are given as addresses.
     """
 
@@ -63,8 +73,8 @@ def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remov
     def call_admit(ints, floats, chunk):  # type: ignore[no-untyped-def]
         on_admit(chunk)
 
-    def call_victim(ints, floats, pinned):  # type: ignore[no-untyped-def]
-        return victim(pinned.ctypes.data, len(pinned))
+    def call_victim(ints, floats, pinned, chunk):  # type: ignore[no-untyped-def]
+        return victim(pinned.ctypes.data, len(pinned), chunk)
 
     def call_remove(ints, floats, chunk):  # type: ignore[no-untyped-def]
         on_remove(chunk)
@@ -119,7 +129,7 @@ def _jit(function: Any, **options: bool) -> Any:
 def _called(function: Any) -> Iterator[tuple[str, Any]]:
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
-        if isinstance(value, types.FunctionType) and value.__module__.startswith(_OURS):
+        if isinstance(value, types.FunctionType) and value.__module__.startswith((*_OURS, function.__module__)):
             yield name, value
 
 

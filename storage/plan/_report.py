@@ -62,7 +62,7 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
             continue
         if reg[Reg.LISTED] != 0 and state.owner[chunk] != reg[Reg.TICKET]:
             continue
-        count = _make_room(layout, state, policy, layout.size[chunk] + others, victims, count)
+        count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
         if layout.known[chunk] != 0 and _fits(state, layout.size[chunk] + others):
             state.status[chunk] = STORING
             state.owner[chunk] = reg[Reg.TICKET]
@@ -80,11 +80,12 @@ def _fits(state: State, size: int) -> bool:
     return capacity < 0 or state.counters[STORED] + size <= capacity
 
 
-def _make_room(layout: Layout, state: State, policy: Policy, size: int, victims: Array, count: int) -> int:
+def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, size: int, victims: Array, count: int) -> int:
+    """Room of `size` bytes for a chunk; for -1, only as much as there must be."""
     if state.counters[CAPACITY] >= 0 and size > state.counters[CAPACITY]:
         return count
     while not _fits(state, size):
-        victim = policy.victim(state.ints, state.floats, state.pins)
+        victim = policy.victim(state.ints, state.floats, state.pins, chunk)
         # Whatever a policy says, bytes that are being read or written stay.
         if victim < 0 or state.pins[victim] != 0 or state.status[victim] != READY:
             break
@@ -156,4 +157,4 @@ def reopen(layout: Layout, state: State, policy: Policy, victims: Array) -> int:
         if state.status[chunk] == READY:
             state.counters[STORED] += layout.size[chunk]
             policy.on_admit(state.ints, state.floats, chunk)
-    return _make_room(layout, state, policy, 0, victims, 0)
+    return _make_room(layout, state, policy, -1, 0, victims, 0)

@@ -191,8 +191,11 @@ class Policy(NamedTuple):
     """An eviction policy: five functions over an int64 and a float64 arena.
 
     ``init(ints, floats, sizes, capacity)``, ``on_hit(ints, floats, chunk)``,
-    ``on_admit(ints, floats, chunk)``, ``victim(ints, floats, pinned) -> chunk or -1``,
+    ``on_admit(ints, floats, chunk)``, ``victim(ints, floats, pinned, chunk) -> chunk or -1``,
     ``on_remove(ints, floats, chunk)``.
+
+    `victim` is told for which chunk room is made, -1 for none, and is asked again until there is
+    enough; -1 says that nothing may go, or that the newcomer is not worth it: it is not admitted.
     """
 
     init: Callable[..., None]
@@ -222,7 +225,7 @@ def _init_nothing(ints: Array, floats: Array, sizes: Array, capacity: int) -> No
     pass
 
 
-def _no_victim(ints: Array, floats: Array, pinned: Array) -> int:
+def _no_victim(ints: Array, floats: Array, pinned: Array, chunk: int) -> int:
     return -1
 
 

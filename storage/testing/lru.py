@@ -23,7 +23,7 @@ def plain_lru() -> Policy:
     def on_admit(ints: Any, floats: Any, chunk: int) -> None:
         held[chunk] = None
 
-    def victim(ints: Any, floats: Any, pinned: Any) -> int:
+    def victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
         return next((chunk for chunk in held if pinned[chunk] == 0), -1)
 
     def on_remove(ints: Any, floats: Any, chunk: int) -> None:

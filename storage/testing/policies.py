@@ -69,9 +69,9 @@ class Table:
         """A chunk that is in is served."""
         self.functions.on_hit(self.ints, self.floats, chunk)
 
-    def victim(self) -> int:
-        """Who would have to go."""
-        return self.functions.victim(self.ints, self.floats, self.pinned)
+    def victim(self, chunk: int = -1) -> int:
+        """Who would have to go for a chunk."""
+        return self.functions.victim(self.ints, self.floats, self.pinned, chunk)
 
     def remove(self, chunk: int) -> None:
         """A chunk goes out."""
@@ -85,7 +85,7 @@ class Table:
             return True
         if self.sizes[chunk] <= self.capacity:
             while sum(self.sizes[held] for held in self.held) + self.sizes[chunk] > self.capacity:
-                victim = self.victim()
+                victim = self.victim(chunk)
                 if victim < 0:
                     return False
                 self.remove(victim)

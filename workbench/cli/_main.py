@@ -45,6 +45,7 @@ _MODULES = {
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
+    "mrc": "_curve",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("chunkdict", "compact", "diff", "optimize"), "_rebuild"),
     **dict.fromkeys(("convert", "merge"), "_make"),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pyarrow.parquet as pq
 from rich.console import Console
+from rich.table import Table
 
 from storage.backend import Link
 from storage.image import open_image
@@ -18,7 +19,9 @@ from workbench.cli._main import example, group
 from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
 from workbench.demo import demo
 from workbench.replay import Settings, Workload, calibrate, replay
+from workbench.simulate import simulate
 from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
+from workbench.trace.formats import FORMATS, object_trace
 
 __all__: list[str] = []
 
@@ -107,10 +110,13 @@ def record_command(
         "workbench replay trace/reads.parquet --image image",
         "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
         "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
+        "workbench replay requests.oracleGeneral.zst --eviction s3-fifo --cache-size 256MiB --untimed --json",
     ),
 )
 @click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
-@click.option("--image", required=True, type=click.Path(path_type=Path), help="The image, or another layout of it.")
+@click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
+@click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
 @click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
 @click.option("--prefetch", type=click.Choice(_PREFETCH), default="none", show_default=True)
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
@@ -118,7 +124,9 @@ def record_command(
 @_options
 def replay_command(
     trace: Path,
-    image: Path,
+    image: Path | None,
+    untimed: bool,
+    kind: str | None,
     blobs: Path | None,
     prefetch: str,
     any_image: bool,
@@ -133,7 +141,12 @@ def replay_command(
 
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
-    _need_size(eviction, cache_size)
+    _need_size(eviction, cache_size, untimed)
+    if untimed:
+        _untimed(trace, kind, eviction, cache_size, as_json)
+        return
+    if image is None:
+        raise click.UsageError("a workload needs its --image; a trace of whole objects needs --untimed")
     reads = read_reads(trace)
     opened = open_image(image, blobs)
     if not any_image:
@@ -150,12 +163,33 @@ def replay_command(
         Console().print(view.summarize(result.events(), reads, "predicted"))
 
 
+def _untimed(trace: Path, kind: str | None, eviction: str, cache_size: int | Share | None, as_json: bool) -> None:
+    requests = object_trace(trace, kind)
+    everything = int(requests.sizes.sum())
+    size = everything if cache_size is None else cache_size
+    outcome = simulate(requests, eviction, int(size * everything) if isinstance(size, Share) else size)
+    if as_json:
+        print(json.dumps(outcome.to_dict()))
+    else:
+        Console().print(_table(outcome.to_dict()))
+
+
+def _table(values: dict[str, Any]) -> Table:
+    table = Table(show_header=False)
+    for name, value in values.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        table.add_row(name.replace("_", " "), shown)
+    return table
+
+
 def _with_cpu(settings: Settings, trace: Path) -> Settings:
     events = trace.with_name("events.parquet")
     return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
 
 
-def _need_size(eviction: str, cache_size: int | Share | None) -> None:
+def _need_size(eviction: str, cache_size: int | Share | None, untimed: bool = False) -> None:
+    if policy.get(eviction).offline and not untimed:
+        raise click.UsageError(f"--eviction {eviction} knows the future: it needs --untimed")
     if eviction != "none" and cache_size is None:
         raise click.UsageError(f"--eviction {eviction} needs --cache-size: 256MiB, say")
     if eviction == "none" and cache_size is not None:

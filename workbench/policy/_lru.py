@@ -24,7 +24,7 @@ def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
     push(ints, chunk)
 
 
-def _victim(ints: Any, floats: Any, pinned: Any) -> int:
+def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     return oldest_free(ints, pinned)
 
 

@@ -28,8 +28,8 @@ class PythonPolicy(Protocol):
     def on_admit(self, chunk: int) -> None:
         """A chunk goes into the cache."""
 
-    def victim(self, pinned: Sequence[int]) -> int:
-        """A chunk in the cache that may go, with ``pinned[chunk] == 0``; -1 if there is none."""
+    def victim(self, pinned: Sequence[int], chunk: int) -> int:
+        """Who goes for `chunk` (-1 for none), with ``pinned[it] == 0``; -1 if nobody, then that is not admitted."""
 
     def on_remove(self, chunk: int) -> None:
         """A chunk leaves the cache: it was the victim, or could not be stored."""
@@ -47,7 +47,7 @@ def from_class(cls: type[PythonPolicy], name: str | None = None) -> EvictionPoli
     ...     def __init__(self, sizes, capacity): self.chunks = []
     ...     def on_hit(self, chunk): pass
     ...     def on_admit(self, chunk): self.chunks.append(chunk)
-    ...     def victim(self, pinned): return next((c for c in reversed(self.chunks) if not pinned[c]), -1)
+    ...     def victim(self, pinned, chunk): return next((c for c in reversed(self.chunks) if not pinned[c]), -1)
     ...     def on_remove(self, chunk): self.chunks.remove(chunk)
     >>> from_class(Newest).name
     'Newest'
@@ -55,7 +55,7 @@ def from_class(cls: type[PythonPolicy], name: str | None = None) -> EvictionPoli
     functions = _functions(cls)
     errors: list[Exception] = []
     compiled = lru_cache(lambda functions: _callbacks(functions, errors))
-    return EvictionPolicy(name or cls.__name__, _arena, functions, compiled, errors)
+    return EvictionPolicy(name or cls.__name__, _arena, functions, compiled, errors, interpreted=True)
 
 
 def _functions(cls: type[PythonPolicy]) -> Policy:
@@ -74,11 +74,11 @@ def _functions(cls: type[PythonPolicy]) -> Policy:
         held.add(chunk)
         objects[0].on_admit(chunk)
 
-    def victim(ints: Any, floats: Any, pinned: Any) -> int:
-        chunk = int(objects[0].victim(pinned))
-        if chunk >= 0 and (chunk not in held or pinned[chunk]):
-            raise ConfigError(f"policy {cls.__name__} names a victim that is pinned or not cached", chunk=chunk)
-        return chunk
+    def victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
+        goes = int(objects[0].victim(pinned, chunk))
+        if goes >= 0 and (goes not in held or pinned[goes]):
+            raise ConfigError(f"policy {cls.__name__} names a victim that is pinned or not cached", chunk=goes)
+        return goes
 
     def on_remove(ints: Any, floats: Any, chunk: int) -> None:
         held.discard(chunk)
@@ -116,8 +116,8 @@ def _callbacks(functions: Policy, errors: list[Exception]) -> Policy:
     def init(at: int, length: int, capacity: int) -> None:
         safely(functions.init, array(at, length, ctypes.c_int64), capacity)
 
-    def victim(at: int, length: int) -> int:
-        return safely(functions.victim, array(at, length, ctypes.c_int32))
+    def victim(at: int, length: int, chunk: int) -> int:
+        return safely(functions.victim, array(at, length, ctypes.c_int32), chunk)
 
     def one(function: Callable[..., None]) -> Any:
         return ctypes.CFUNCTYPE(None, word)(lambda chunk: safely(function, chunk) and None)
@@ -126,6 +126,6 @@ def _callbacks(functions: Policy, errors: list[Exception]) -> Policy:
         ctypes.CFUNCTYPE(None, address, word, word)(init),
         one(functions.on_hit),
         one(functions.on_admit),
-        ctypes.CFUNCTYPE(word, address, word)(victim),
+        ctypes.CFUNCTYPE(word, address, word, word)(victim),
         one(functions.on_remove),
     )

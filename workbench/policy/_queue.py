@@ -1,4 +1,4 @@
-"""A queue of chunks in an int64 arena: a circle of three words a node, with node 0 as its seam.
+"""A queue of chunks in an int64 arena: a circle of four words a node, with node 0 as its seam.
 
 Chunk ``c`` is node ``c + 1``. Everything is numba's subset and runs on memoryviews as well.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["MARK", "NEWER", "OLDER", "WIDTH", "arena", "clear", "oldest_free", "push", "unlink"]
+__all__ = ["MARK", "NEWER", "OLDER", "WIDTH", "arena", "chunk_of", "clear", "oldest_free", "push", "unlink"]
 
 # Words of a node; MARK is the policy's own, and that of node 0 too.
 NEWER = 0
 OLDER = 1
 MARK = 2
-WIDTH = 3
+WIDTH = 4  # a power of two, for the sake of what chunk a node is
+_SHIFT = 2
 
 
 def arena(chunks: int) -> tuple[int, int]:
@@ -24,6 +25,11 @@ def arena(chunks: int) -> tuple[int, int]:
 def clear(ints: Any) -> None:
     """Make the queue empty; what the nodes of chunks hold does not matter until they are pushed."""
     ints[NEWER] = ints[OLDER] = ints[MARK] = 0
+
+
+def chunk_of(node: int) -> int:
+    """A node's chunk; -1 for the seam."""
+    return (node >> _SHIFT) - 1
 
 
 def push(ints: Any, chunk: int) -> None:
@@ -49,8 +55,8 @@ def oldest_free(ints: Any, pinned: Any) -> int:
     """The oldest chunk that is not pinned; -1 if there is none."""
     node = ints[NEWER]
     while node != 0:
-        chunk = node // WIDTH - 1
+        chunk = chunk_of(node)
         if pinned[chunk] == 0:
-            return int(chunk)
+            return chunk
         node = ints[node + NEWER]
     return -1

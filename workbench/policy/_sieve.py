@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from storage.plan import Policy
-from workbench.policy._queue import MARK, NEWER, WIDTH, arena, clear, push, unlink
+from workbench.policy._queue import MARK, NEWER, WIDTH, arena, chunk_of, clear, push, unlink
 
 __all__ = ["arena", "functions"]
 
@@ -28,7 +28,7 @@ def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
     push(ints, chunk)
 
 
-def _victim(ints: Any, floats: Any, pinned: Any) -> int:
+def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     node = ints[_HAND]
     # From the hand to the new end, then at most twice around: the first time may only wipe marks.
     rounds = 0
@@ -36,14 +36,14 @@ def _victim(ints: Any, floats: Any, pinned: Any) -> int:
         if node == 0:
             rounds += 1
             node = ints[NEWER]
-        elif pinned[node // WIDTH - 1] != 0:
+        elif pinned[chunk_of(node)] != 0:
             node = ints[node + NEWER]
         elif ints[node + MARK] != 0:
             ints[node + MARK] = 0
             node = ints[node + NEWER]
         else:
             ints[_HAND] = node
-            return int(node // WIDTH - 1)
+            return chunk_of(node)
     return -1
 
 

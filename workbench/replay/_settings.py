@@ -63,7 +63,10 @@ class Settings:
     @property
     def policy(self) -> EvictionPolicy:
         """The policy itself."""
-        return policy.get(self.eviction) if isinstance(self.eviction, str) else self.eviction
+        chosen = policy.get(self.eviction) if isinstance(self.eviction, str) else self.eviction
+        if chosen.offline:
+            raise ConfigError(f"policy {chosen.name} knows the future, which time would change", field="eviction")
+        return chosen
 
 
 def prefetch_rows(prefetch: str | Sequence[int] | None, workload: Workload) -> npt.NDArray[np.int64]:

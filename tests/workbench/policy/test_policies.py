@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from storage.errors import ConfigError
 from storage.plan import Policy
 from storage.testing.policies import PolicyConformance, misses
 from workbench import policy
+from workbench.testing import EvictionConformance
 
 THEIRS = {"fifo": libcachesim.FIFO, "lru": libcachesim.LRU, "sieve": libcachesim.Sieve}
 ORACLE = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")])
@@ -35,53 +37,89 @@ class _Mru:
     def on_admit(self, chunk: int) -> None:
         self.chunks.append(chunk)
 
-    def victim(self, pinned: Sequence[int]) -> int:
-        return next((chunk for chunk in reversed(self.chunks) if pinned[chunk] == 0), -1)
+    def victim(self, pinned: Sequence[int], chunk: int) -> int:
+        return next((held for held in reversed(self.chunks) if pinned[held] == 0), -1)
 
     def on_remove(self, chunk: int) -> None:
         self.chunks.remove(chunk)
 
 
-class _BuiltIn(PolicyConformance):
-    name = ""
+@pytest.mark.parametrize("name", [name for name in policy.names() if not policy.get(name).offline and name != "none"])
+class TestBuiltIn(EvictionConformance):
+    """Every built-in policy is one that store and engine can rely on."""
 
-    def make(self, chunks: int) -> tuple[Policy, tuple[int, int]]:
-        chosen = policy.get(self.name)
-        return chosen.functions, chosen.arena(chunks)
+    @pytest.fixture(autouse=True)
+    def _named(self, name: str) -> None:
+        self.policy = policy.get(name)
 
 
-class TestNone(_BuiltIn):
+class TestNone(PolicyConformance):
     """No eviction is a policy too."""
 
-    name = "none"
     evicts = False
 
-
-class TestFifo(_BuiltIn):
-    """First in, first out."""
-
-    name = "fifo"
+    def make(self, chunks: int) -> tuple[Policy, tuple[int, int]]:
+        """It."""
+        return policy.get("none").functions, policy.get("none").arena(chunks)
 
 
-class TestLru(_BuiltIn):
-    """Least recently used."""
-
-    name = "lru"
-
-
-class TestSieve(_BuiltIn):
-    """SIEVE."""
-
-    name = "sieve"
-
-
-class TestPythonClass(PolicyConformance):
+class TestPythonClass(EvictionConformance):
     """A plain class behind the five functions."""
 
-    def make(self, chunks: int) -> tuple[Policy, tuple[int, int]]:
-        """The class, adapted."""
-        chosen = policy.from_class(_Mru)
-        return chosen.functions, chosen.arena(chunks)
+    policy = policy.from_class(_Mru)
+
+
+def _init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
+    for chunk in range(len(sizes)):
+        ints[chunk], floats[chunk] = 0, sizes[chunk]
+
+
+def _on_hit(ints: Any, floats: Any, chunk: int) -> None:
+    pass
+
+
+def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
+    ints[chunk] = 1
+
+
+def _larger(floats: Any, one: int, other: int) -> bool:
+    return bool(other < 0 or floats[one] > floats[other])
+
+
+def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
+    best = -1
+    for held in range(len(pinned)):
+        if ints[held] != 0 and pinned[held] == 0 and _larger(floats, held, best):
+            best = held
+    return best
+
+
+def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
+    ints[chunk] = 0
+
+
+largest = policy.EvictionPolicy(
+    "largest", lambda chunks: (chunks, chunks), Policy(_init, _on_hit, _on_admit, _victim, _on_remove)
+)
+
+
+class TestFunctions(EvictionConformance):
+    """Somebody's own functions, compiled with what they call."""
+
+    policy = largest
+
+
+def test_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an installed package names is known by name, a class as well as functions."""
+    made = {"big": "largest", "new": "_Mru", "odd": "ORACLE"}
+    ours = [EntryPoint(name, f"{__name__}:{what}", "workbench.policies") for name, what in made.items()]
+    monkeypatch.setattr(EntryPoint, "load", lambda self: globals()[self.value.partition(":")[2]])
+    monkeypatch.setattr("workbench.policy._policy.entry_points", lambda group: ours)
+    assert policy.names()[-3:] == ("big", "new", "odd")
+    assert policy.get("big") is largest
+    assert policy.get("new").interpreted
+    with pytest.raises(ConfigError, match="neither"):
+        policy.get("odd")
 
 
 def traces() -> dict[str, I64]:
@@ -107,7 +145,7 @@ def compiled_misses(functions: Any, ints: I64, floats: Any, sizes: I64, capacity
         if sizes[chunk] > capacity:
             continue
         while stored + sizes[chunk] > capacity:
-            victim = functions.victim(ints, floats, pinned)
+            victim = functions.victim(ints, floats, pinned, chunk)
             functions.on_remove(ints, floats, victim)
             held[victim] = False
             stored -= sizes[victim]
@@ -171,5 +209,5 @@ def test_one_type() -> None:
 
 def test_unknown() -> None:
     """A name that there is not is refused, with those that there are."""
-    with pytest.raises(ConfigError, match="no eviction policy 'mru'; there are none, fifo, lru, sieve"):
-        policy.get("mru")
+    with pytest.raises(ConfigError, match="no eviction policy 'best'; there are none, fifo, lru"):
+        policy.get("best")

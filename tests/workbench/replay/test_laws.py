@@ -179,7 +179,7 @@ class _Newest:
     def on_admit(self, chunk: int) -> None:
         self.chunks.append(chunk)
 
-    def victim(self, pinned: Sequence[int]) -> int:
+    def victim(self, pinned: Sequence[int], chunk: int) -> int:
         return next((chunk for chunk in reversed(self.chunks) if not pinned[chunk]), -1)
 
     def on_remove(self, chunk: int) -> None:
@@ -191,12 +191,12 @@ class _Lru(_Newest):
         self.chunks.remove(chunk)
         self.chunks.append(chunk)
 
-    def victim(self, pinned: Sequence[int]) -> int:
+    def victim(self, pinned: Sequence[int], chunk: int) -> int:
         return next((chunk for chunk in self.chunks if not pinned[chunk]), -1)
 
 
 class _Wrong(_Newest):
-    def victim(self, pinned: Sequence[int]) -> int:
+    def victim(self, pinned: Sequence[int], chunk: int) -> int:
         return 999_999
 
 

@@ -1,0 +1,176 @@
+"""Run an object trace through a cache without time, and count."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from storage.errors import ConfigError
+from storage.plan import Policy
+from workbench import policy
+from workbench.policy import EvictionPolicy
+from workbench.simulate import _template
+from workbench.simulate._objects import ObjectTrace
+from workbench.simulate._serve import BYTES_MISSED, CAPACITY, COUNTERS, EVICTIONS, MISSES, REFUSED, serve
+
+__all__ = ["Outcome", "simulate"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a cache did for a trace.
+
+    Attributes
+    ----------
+    requests, misses
+        Counts.
+    bytes, miss_bytes
+        Bytes asked for, and those of them that were not in the cache.
+    evictions
+        Objects that made room.
+    refused
+        Misses that were not admitted: larger than the cache, or not worth it.
+    """
+
+    eviction: str
+    cache_size: int
+    requests: int
+    misses: int
+    bytes: int
+    miss_bytes: int
+    evictions: int
+    refused: int
+
+    @property
+    def miss_ratio(self) -> float:
+        """Misses as a share of requests."""
+        return self.misses / self.requests if self.requests else 0.0
+
+    @property
+    def byte_miss_ratio(self) -> float:
+        """Bytes missed as a share of bytes asked for."""
+        return self.miss_bytes / self.bytes if self.bytes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, the ratios too."""
+        return {**asdict(self), "miss_ratio": self.miss_ratio, "byte_miss_ratio": self.byte_miss_ratio}
+
+    def _repr_html_(self) -> str:
+        return str(pd.Series(self.to_dict()).to_frame("").to_html())
+
+
+def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int) -> Outcome:
+    """Run a trace through an empty cache.
+
+    Parameters
+    ----------
+    trace
+        Requests for objects.
+    eviction
+        A name that `workbench.policy.get` knows, or a policy.
+    cache_size
+        Bytes.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such policy, or the size is negative.
+    """
+    chosen = policy.get(eviction) if isinstance(eviction, str) else eviction
+    if cache_size < 0:
+        raise ConfigError(f"a cache of {cache_size} bytes is none", field="cache_size")
+    count = _interpret(trace, chosen, cache_size) if chosen.interpreted else _compiled(trace, chosen, cache_size)
+    return Outcome(
+        eviction=chosen.name,
+        cache_size=cache_size,
+        requests=len(trace),
+        misses=int(count[MISSES]),
+        bytes=trace.bytes,
+        miss_bytes=int(count[BYTES_MISSED]),
+        evictions=int(count[EVICTIONS]),
+        refused=int(count[REFUSED]),
+    )
+
+
+def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
+    special = policy.is_built_in(chosen)
+    run = _specialised(chosen) if special else _generic(chosen.offline)
+    functions = _NOTHING if special else chosen.compiled()
+    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
+    # Nothing is pinned: for code of our own, one zero stands for all of them.
+    pinned = np.zeros(1 if special else len(trace.sizes), np.int32)
+    if special:
+        pinned = np.lib.stride_tricks.as_strided(pinned, (len(trace.sizes),), (0,))
+    held = np.zeros(len(trace.sizes), np.uint8)
+    init = _init_of(chosen) if special else functions.init
+    init(ints, floats, trace.sizes, cache_size)
+    for objects, nexts in trace.batches(future=chosen.offline):
+        run(functions, ints, floats, trace.sizes, held, pinned, count, objects, nexts)
+    return count
+
+
+_NOTHING: Any = 0
+# What `serve` calls, and the policy's function that it stands for.
+_CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove"}
+
+
+def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int) -> tuple[Any, Any, Any]:
+    ints, floats = chosen.arena(objects)
+    count = np.zeros(COUNTERS, np.int64)
+    count[CAPACITY] = cache_size
+    return np.zeros(ints, np.int64), np.zeros(floats, np.float64), count
+
+
+def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
+    """The same loop in plain Python, which is faster than calling back from compiled code."""
+    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
+    sizes, counts = trace.sizes.tolist(), count.tolist()
+    held, pinned = bytearray(len(sizes)), bytes(len(sizes))
+    run = _plain(chosen.functions, chosen.offline)
+    chosen.functions.init(ints, floats, sizes, cache_size)
+    for objects, nexts in trace.batches(future=chosen.offline):
+        run(None, ints, floats, sizes, held, pinned, counts, objects.tolist(), nexts.tolist())
+    return counts
+
+
+def _plain(functions: Policy, offline: bool) -> Callable[..., None]:
+    from workbench._compile import bind
+
+    return bind(
+        serve,
+        OFFLINE=int(offline),
+        hit=lambda policy, ints, floats, chunk: functions.on_hit(ints, floats, chunk),
+        admit=lambda policy, ints, floats, chunk: functions.on_admit(ints, floats, chunk),
+        choose=lambda policy, ints, floats, pinned, chunk: functions.victim(ints, floats, pinned, chunk),
+        remove=lambda policy, ints, floats, chunk: functions.on_remove(ints, floats, chunk),
+    )
+
+
+@functools.cache
+def _generic(offline: bool) -> Any:
+    """The loop that calls function values: compiled once, whatever the policy."""
+    from workbench._compile import bind, compile_function
+
+    return compile_function(bind(serve, OFFLINE=int(offline)))
+
+
+@functools.cache
+def _specialised(chosen: EvictionPolicy) -> Any:
+    """The loop with a policy's functions in place of the calls."""
+    from workbench._compile import bind, compile_function
+
+    functions = chosen.functions._asdict()
+    called = {name: bind(getattr(_template, name), function=functions[of]) for name, of in _CALLED.items()}
+    return compile_function(bind(serve, OFFLINE=int(chosen.offline), **called))
+
+
+@functools.cache
+def _init_of(chosen: EvictionPolicy) -> Any:
+    from workbench._compile import compile_function
+
+    return compile_function(chosen.functions.init)
