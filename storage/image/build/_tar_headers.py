@@ -16,7 +16,7 @@ from typing import IO, Protocol
 from storage.errors import FormatError, UnsupportedError
 from storage.image._ondisk import XATTR_PREFIXES
 
-__all__ = ["TAR_BLOCK", "TarEntry", "TarStream", "tar_entries"]
+__all__ = ["TAR_BLOCK", "Source", "TarEntry", "TarStream", "tar_entries"]
 
 TAR_BLOCK = 512
 _MAX_EXTENSION = 1 << 20  # of one extended header: names and xattrs are far shorter
