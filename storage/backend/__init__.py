@@ -18,6 +18,7 @@ from storage.backend._localfs import LocalFs
 from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._shaped import Link, ShapedBackend
+from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "RecordedRequest",
     "RecordingBackend",
     "Refuse",
+    "RequestSource",
     "Reset",
     "ShapedBackend",
     "Stall",
@@ -41,6 +43,8 @@ __all__ = [
     "WrongBytes",
     "open_plugin",
     "plugin_names",
+    "prefetching",
+    "request_source",
     "scripted",
     "seeded",
 ]

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
-from storage.codec import Digester, buffer, crc32c, decompress_into, digest
+from storage.codec import buffer
 from storage.device import BlobInfo
-from storage.errors import FormatError, IntegrityError, StorageError
+from storage.errors import StorageError
 from storage.events import Cause, Kind
+from storage.image.decode import Decoder
 from storage.image.tables import Chunks
-from storage.plan import PREFETCH, READY, STORING, Read, Reg
+from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
 if TYPE_CHECKING:
     from storage.cache._cursor import Cursor
@@ -29,14 +30,13 @@ class Fetcher:
         self, cache: FileCache, infos: Sequence[BlobInfo], chunks: Chunks, readers: Sequence[BlobReader]
     ) -> None:
         self._cache = cache
-        self._infos = infos
-        self._chunks = chunks
+        self._decoder = Decoder(infos, chunks)
         self._readers = readers
         # The first ones are those of the blobs' blob.meta.
         self._ids = itertools.count(len(infos))
-        layout = cache.decider.layout
+        self._layout = layout = cache.decider.layout
         self._blob, self._start, self._end = layout.blob, layout.start, layout.end
-        self._offset, self._size = layout.offset, layout.size
+        self._offset, self._size, self._unit = layout.offset, layout.size, layout.unit
 
     def fetch(self, read: Read, cursor: Cursor | None, read_id: int) -> None:
         """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file."""
@@ -46,11 +46,12 @@ class Fetcher:
         begun = time.monotonic_ns()
         data = self._request(rows, read_id, fetch_id)
         with cache.changed:
-            refetched = {row for row in rows if cache.decider.state.status[row] in (READY, STORING)}
+            status = cache.decider.state.status
+            there = {row: status[row] in (READY, STORING) for row in rows}
             victims = cache.decider.arrive(read)
             admitted = {row for row in rows if cache.decider.is_mine(read, row, STORING)}
         self.evict(victims)
-        self._log_chunks(read, read_id, fetch_id, begun, refetched, admitted)
+        self._log_chunks(read, read_id, fetch_id, begun, there, admitted)
         persisted = self._decode(read, cursor, read_id, fetch_id, data, admitted)
         with cache.changed:
             if persisted:
@@ -76,7 +77,7 @@ class Fetcher:
     ) -> list[int]:
         """Decode, verify, hand out and write chunk by chunk; returns the chunks written."""
         cache, rows, blob = self._cache, read.chunks, self._blob[read.chunks.start]
-        file, base = cache.files[blob], self._start[rows.start]
+        file, fetched = cache.files[blob], self._decoder.open(blob, self._start[rows.start], data)
         begun, decoding, persisting, size = time.monotonic_ns(), 0, 0, 0
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
@@ -88,7 +89,7 @@ class Fetcher:
                 continue
             before = time.monotonic_ns()
             try:
-                plain = self._plain(row, data[self._start[row] - base : self._end[row] - base])
+                plain = fetched.chunk(row)
             except StorageError:
                 if wanted:
                     raise
@@ -110,37 +111,6 @@ class Fetcher:
         cache.log.work(Kind.PERSIST, begun + decoding, persisting, read_id, fetch_id, blob, rows, size)
         return written
 
-    def _plain(self, row: int, stored: memoryview) -> memoryview:
-        """A chunk's bytes, decompressed and verified; valid until the next call in this thread.
-
-        Raises
-        ------
-        IntegrityError
-            If they are not what the image says.
-        """
-        info = self._infos[self._blob[row]]
-        plain = stored
-        if self._chunks.compressed[row]:
-            plain = buffer("decoded", self._size[row])
-            try:
-                decompress_into(info.compressor, stored, plain)
-            except FormatError as error:
-                raise IntegrityError(error.message, **self._where(row)) from error
-        if not self._verify(row, info.digester, plain):
-            raise IntegrityError("a chunk is not what its digest says", **self._where(row))
-        return plain
-
-    def _verify(self, row: int, digester: Digester, plain: memoryview) -> bool:
-        """Whether the bytes match all that is known of the chunk; the decider admits none of which nothing is."""
-        if self._chunks.has_crc32c[row] and crc32c(plain) != self._chunks.crc32c[row]:
-            return False
-        return not self._chunks.has_digest[row] or digest(digester, plain) == self._chunks.digest[row].tobytes()
-
-    def _where(self, row: int) -> dict[str, object]:
-        blob = self._blob[row]
-        index = row - self._cache.first_chunk[blob]
-        return {"blob": self._infos[blob].blob_id, "chunk": index, "offset": self._start[row]}
-
     def evict(self, victims: Sequence[int]) -> None:
         """Punch victims out: first the bit is cleared, then the bytes go."""
         cache = self._cache
@@ -159,28 +129,31 @@ class Fetcher:
                     cache.changed.notify_all()
 
     def _log_chunks(
-        self, read: Read, read_id: int, fetch_id: int, begun: int, refetched: set[int], admitted: set[int]
+        self, read: Read, read_id: int, fetch_id: int, begun: int, there: dict[int, bool], admitted: set[int]
     ) -> None:
         """A row for each chunk, and for each gap between chunks, of a request."""
         if self._cache.log.recorder is None:
             return
-        pos, end, expected = read.span.start, read.span.stop, self._start[read.chunks.start]
-        blob = self._blob[read.chunks.start]
+        pos, end, expected, paying = read.span.start, read.span.stop, self._start[read.chunks.start], -1
+        blob, unit = self._blob[read.chunks.start], -1
         log = self._cache.log.fetched
         for row in read.chunks:
-            start, length = self._start[row], self._end[row] - self._start[row]
+            start, size = self._start[row], self._end[row] - self._start[row]
             listed = pos < end and read.segments.chunk[pos] == row
             if read.reg[Reg.LISTED] and not listed:
                 continue  # part of a gap
-            if start > expected:
-                log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
+            if self._unit[row] != unit:
+                unit, paying = self._unit[row], payer(self._layout, read.segments, read.reg, there, row)
+                if start > expected:
+                    log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
+                expected = start + size
             wanted = listed and read.segments.offset[pos] >= 0
             given = read.segments.length[pos] if wanted and read_id >= 0 else 0
             pos += listed
-            cause = _cause(read, wanted, row in refetched)
-            dropped = row not in admitted and row not in refetched
+            cause = _cause(read, wanted, there[row])
+            dropped = row not in admitted and not there[row]
+            length = size if row == paying else 0
             log(begun, read_id, fetch_id, blob, row, (start, length), cause, given, dropped)
-            expected = start + length
 
 
 def _cause(read: Read, wanted: bool, refetched: bool) -> Cause:

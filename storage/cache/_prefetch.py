@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from storage.backend import prefetching
 from storage.errors import StorageError
 from storage.plan import BLOCKED, PREFETCH, Segments, batch_end
 
@@ -101,4 +102,5 @@ class Prefetcher:
         with self._cache.changed:
             lengths = [self._cache.decider.layout.size[row] for row in rows]
             read = self._cache.decider.begin(Segments(rows, [0] * len(rows), lengths), PREFETCH)
-        self._cache.run(read, None, -1)
+        with prefetching():
+            self._cache.run(read, None, -1)

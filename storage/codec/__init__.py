@@ -1,7 +1,27 @@
-"""Compression, digests and checksums, by their ids on disk."""
+"""Compression, encryption, digests and checksums, by their ids on disk."""
 
 from storage.codec._buffers import buffer
+from storage.codec._cipher import Cipher, decrypt, encrypt
 from storage.codec._compress import Compressor, compress, decompress_into
 from storage.codec._digest import Digester, crc32c, digest
+from storage.codec._libz import WINDOW
+from storage.codec._zran import InflateContext, inflate_piece
+from storage.codec._zran_reader import Pieces, ZranReader
 
-__all__ = ["Compressor", "Digester", "buffer", "compress", "crc32c", "decompress_into", "digest"]
+__all__ = [
+    "WINDOW",
+    "Cipher",
+    "Compressor",
+    "Digester",
+    "InflateContext",
+    "Pieces",
+    "ZranReader",
+    "buffer",
+    "compress",
+    "crc32c",
+    "decompress_into",
+    "decrypt",
+    "digest",
+    "encrypt",
+    "inflate_piece",
+]

@@ -34,7 +34,7 @@ class InflateContext:
 
     bits: int
     byte: int
-    window: bytes
+    window: bytes | memoryview
 
 
 def inflate_piece(context: InflateContext, stored: memoryview, plain: memoryview) -> None:
@@ -55,7 +55,7 @@ def inflate_piece(context: InflateContext, stored: memoryview, plain: memoryview
     stream = inflate.stream
     if context.bits:
         inflate.prime(context.bits, context.byte)
-    inflate.set_dictionary(context.window)
+    inflate.set_dictionary(bytes(context.window))
     stream.next_in = ctypes.cast(ctypes.c_char_p(source), ctypes.c_void_p)
     stream.avail_in = len(source)
     stream.next_out = ctypes.addressof(target) if target is not None else None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from storage.codec import Cipher
 from storage.errors import FormatError
-from storage.image._meta import BlobMeta
-from storage.image._ondisk import BLOCK_SIZE, CHUNK_HAS_CRC32, MAX_CHUNK_SIZE
+from storage.image._chunk_info import BlobMeta, plain_meta
+from storage.image._inflate import inflate_contexts
+from storage.image._ondisk import BLOCK_SIZE, CHUNK_HAS_CRC32, MAX_CHUNK_SIZE, RECORD_IS_ENCRYPTED
 from storage.image.blob_info import BlobInfo
-from storage.image.tables import Blobs, Chunks
+from storage.image.tables import PLAIN, ZRAN, Blobs, Chunks
 
-__all__ = ["blob_rows", "chunk_table", "metas_of_records"]
+__all__ = ["blob_rows", "check_meta", "chunk_table", "metas_of_records"]
 
 I64 = npt.NDArray[np.int64]
 
@@ -39,23 +42,25 @@ def metas_of_records(infos: Sequence[BlobInfo], records: np.ndarray, blobs: Blob
     for name in ("compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size"):
         columns[name] = np.zeros(int(blobs.chunk_count.sum()), np.int64)
         columns[name][rows] = records[name]
-    known = np.zeros(len(columns["compressed_offset"]), np.bool_)
-    known[rows] = True
+    count = len(columns["compressed_size"])
+    known, flags = np.zeros(count, np.bool_), np.zeros(count, np.uint32)
+    known[rows], flags[rows] = True, records["flags"]
+    placed = columns["compressed_size"] > 0  # a batch's chunks are not
     metas = []
     for info in infos:
         first = int(blobs.first_chunk[info.blob_index])
         part = slice(first, first + info.chunk_count)
         ends = (columns["compressed_offset"] + columns["compressed_size"])[part]
         plain_ends = (columns["uncompressed_offset"] + columns["uncompressed_size"])[part]
-        metas.append(
-            BlobMeta(
-                _filled(columns["compressed_offset"][part], ends, known[part]),
-                columns["compressed_size"][part],
-                _filled(columns["uncompressed_offset"][part], -(-plain_ends // BLOCK_SIZE) * BLOCK_SIZE, known[part]),
-                columns["uncompressed_size"][part],
-                b"",
-            )
+        meta = plain_meta(
+            _filled(columns["compressed_offset"][part], ends, placed[part]),
+            columns["compressed_size"][part],
+            _filled(columns["uncompressed_offset"][part], -(-plain_ends // BLOCK_SIZE) * BLOCK_SIZE, known[part]),
+            columns["uncompressed_size"][part],
+            b"",
         )
+        encrypted = flags[part] & RECORD_IS_ENCRYPTED != 0
+        metas.append(replace(meta, encrypted=encrypted) if encrypted.any() else meta)
     return metas
 
 
@@ -71,10 +76,8 @@ def chunk_table(infos: Sequence[BlobInfo], metas: Sequence[BlobMeta], records: n
     Raises
     ------
     FormatError
-        If a chunk lies outside its blob, overlaps another, or is told differently by both.
+        If a chunk is told differently by both.
     """
-    for info, meta in zip(infos, metas, strict=True):
-        _check_meta(info, meta)
     count = int(blobs.chunk_count.sum())
     rows = _rows(records, blobs)
     digest, crc = np.zeros((count, 32), np.uint8), np.zeros(count, np.uint32)
@@ -82,26 +85,44 @@ def chunk_table(infos: Sequence[BlobInfo], metas: Sequence[BlobMeta], records: n
     checked = (records["flags"] & CHUNK_HAS_CRC32) != 0
     digest[rows], has_digest[rows] = records["digest"], True
     crc[rows], has_crc[rows] = np.where(checked, records["crc32"], 0), checked
-    columns = {name: _concatenated(metas, name) for name in _SPANS}
+    columns = {name: _concatenated(metas, name, dtype) for name, dtype in _COLUMNS.items()}
+    its_crc, has_its = columns.pop("crc32c"), columns.pop("has_crc32c")
     chunks = Chunks(
         blob=np.repeat(np.arange(len(infos), dtype=np.int32), blobs.chunk_count),
         index=(np.arange(count) - np.repeat(blobs.first_chunk, blobs.chunk_count)).astype(np.int32),
-        compressed=columns["compressed_size"] != columns["uncompressed_size"],
         digest=digest,
         has_digest=has_digest,
-        crc32c=crc,
-        has_crc32c=has_crc,
+        crc32c=np.where(has_crc, crc, its_crc),
+        has_crc32c=has_crc | has_its,
+        unit=columns.pop("unit") + np.repeat(blobs.first_chunk, blobs.chunk_count),
         **columns,
+        inflate=inflate_contexts(infos, metas, blobs),
     )
     _check_join(chunks, records, rows)
+    differ = has_crc & has_its & (crc != its_crc)
+    if differ.any():
+        at = int(np.flatnonzero(differ)[0])
+        raise FormatError("bootstrap and blob.meta differ in crc32", field="chunk_table", chunk=at)
     return chunks
 
 
 _SPANS = ("compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size")
+_COLUMNS: dict[str, type[np.generic]] = {
+    **dict.fromkeys(_SPANS, np.int64),
+    "compressed": np.bool_,
+    "encrypted": np.bool_,
+    "crc32c": np.uint32,
+    "has_crc32c": np.bool_,
+    "unit": np.int64,
+    "unit_offset": np.int32,
+    "unit_size": np.int32,
+    "kind": np.uint8,
+    "own_size": np.int64,
+}
 
 
-def _concatenated(metas: Sequence[BlobMeta], name: str) -> I64:
-    return np.concatenate([np.zeros(0, np.int64), *(getattr(meta, name) for meta in metas)])
+def _concatenated(metas: Sequence[BlobMeta], name: str, dtype: type[np.generic]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *(getattr(meta, name) for meta in metas)])
 
 
 def _rows(records: np.ndarray, blobs: Blobs) -> I64:
@@ -117,19 +138,36 @@ def _rows(records: np.ndarray, blobs: Blobs) -> I64:
     return rows
 
 
-def _check_meta(info: BlobInfo, meta: BlobMeta) -> None:
-    end = meta.compressed_offset + meta.compressed_size
+def check_meta(info: BlobInfo, meta: BlobMeta) -> None:
+    """Check a blob's chunks against the blob.
+
+    Raises
+    ------
+    FormatError
+        If one lies outside, overlaps another, or contradicts itself.
+    """
+    start, end = meta.compressed_offset, meta.compressed_offset + meta.compressed_size
     plain_end = meta.uncompressed_offset + meta.uncompressed_size
+    alone, first = meta.kind == PLAIN, meta.unit == np.arange(len(meta.unit))
+    raw = alone & ~meta.compressed & ~meta.encrypted
     checks = {
         "is empty or too long": meta.uncompressed_size > MAX_CHUNK_SIZE,
+        "is stored in more than a chunk may be": meta.compressed_size > _MAX_STORED,
+        "is not compressed, and has two sizes": raw & (meta.compressed_size != meta.uncompressed_size),
         "lies outside its blob": (end > info.compressed_size) | (plain_end > info.uncompressed_size),
-        "begins before the one before it ends": _overlaps(meta.compressed_offset, end)
+        # Pieces of a gzip stream share the block in which one ends and the next one begins.
+        "begins before the one before it ends": (first & _overlaps(start, np.where(meta.kind == ZRAN, start, end)))
         | _overlaps(meta.uncompressed_offset, plain_end),
         "is not aligned": meta.uncompressed_offset % BLOCK_SIZE != 0,
+        "is encrypted in a blob that is not": meta.encrypted & (info.cipher == Cipher.NONE),
     }
     for complaint, wrong in checks.items():
         if wrong.any():
             raise FormatError(f"a chunk {complaint}", blob=info.blob_id, chunk=int(np.flatnonzero(wrong)[0]))
+
+
+# What does not get smaller is stored as it is; some codecs need a little more for that.
+_MAX_STORED = 2 * MAX_CHUNK_SIZE
 
 
 def _overlaps(start: I64, end: I64) -> np.ndarray:
@@ -137,8 +175,12 @@ def _overlaps(start: I64, end: I64) -> np.ndarray:
 
 
 def _check_join(chunks: Chunks, records: np.ndarray, rows: I64) -> None:
+    # Where a chunk of a batch or of an inflate context lies, only blob.meta knows.
+    alone = (chunks.kind[rows] == PLAIN) & (records["compressed_size"] > 0)
     for name in _SPANS:
         wrong = getattr(chunks, name)[rows] != records[name].astype(np.int64)
+        if name.startswith("compressed"):
+            wrong &= alone
         if wrong.any():
             place = int(rows[wrong][0])
             raise FormatError(f"bootstrap and blob.meta differ in {name}", field="chunk_table", chunk=place)

@@ -10,12 +10,18 @@ from __future__ import annotations
 import numpy as np
 
 __all__ = [
+    "BATCH_CONTEXT",
     "BLOB_ENTRY",
     "BLOCK_SIZE",
     "CHUNK_ADDR",
     "CHUNK_BASED",
     "CHUNK_HAS_CRC32",
     "CHUNK_INFO_V1",
+    "CHUNK_INFO_V2",
+    "CHUNK_IS_BATCH",
+    "CHUNK_IS_COMPRESSED",
+    "CHUNK_IS_ENCRYPTED",
+    "CHUNK_IS_ZRAN",
     "CHUNK_RECORD",
     "DEVICE_SLOT",
     "DEVICE_TABLE_OFFSET",
@@ -33,11 +39,13 @@ __all__ = [
     "META_HEADER",
     "META_HEADER_SIZE",
     "META_MAGIC",
+    "RECORD_IS_ENCRYPTED",
     "SLOT_SIZE",
     "SUPER_BLOCK",
     "SUPER_OFFSET",
     "XATTR_HEADER_SIZE",
     "XATTR_PREFIXES",
+    "ZRAN_CONTEXT",
 ]
 
 BLOCK_SIZE = 4096
@@ -157,7 +165,8 @@ DIRENT = np.dtype([("nid", "<u8"), ("name_offset", "<u2"), ("file_type", "u1"), 
 
 CHUNK_ADDR = np.dtype([("blob_lo", "<u2"), ("blob_hi", "<u2"), ("block", "<u4")])
 
-CHUNK_HAS_CRC32 = 0x10
+CHUNK_HAS_CRC32 = 0x10  # of a record, and of chunk information of version 2
+RECORD_IS_ENCRYPTED = 0x4
 
 # A record of the chunk table, which v6 shares with v5.
 CHUNK_RECORD = np.dtype(
@@ -206,3 +215,24 @@ assert META_HEADER.itemsize == META_HEADER_SIZE
 
 # Sizes are kept less one, in 24 bits; offsets in 40 (compressed) and 32 bits of blocks.
 CHUNK_INFO_V1 = np.dtype([("uncompressed", "<u8"), ("compressed", "<u8")])
+
+# Flags in the top byte of `uncompressed`; `data` is a CRC32C, or the chunk's place in a batch or
+# in an inflate context, in its low half, and the number of that one in its high half.
+CHUNK_IS_COMPRESSED, CHUNK_IS_ZRAN, CHUNK_IS_BATCH, CHUNK_IS_ENCRYPTED = 0x1, 0x2, 0x4, 0x8
+CHUNK_INFO_V2 = np.dtype([("uncompressed", "<u8"), ("compressed", "<u8"), ("data", "<u8")])
+
+BATCH_CONTEXT = np.dtype([("compressed_size", "<u4"), ("uncompressed_size", "<u4"), ("reserved", "V32")])
+
+ZRAN_CONTEXT = np.dtype(
+    [
+        ("in_offset", "<u8"),
+        ("out_offset", "<u8"),
+        ("dict_offset", "<u8"),
+        ("in_size", "<u4"),
+        ("out_size", "<u4"),
+        ("dict_size", "<u4"),
+        ("ctx_byte", "u1"),
+        ("ctx_bits", "u1"),
+        ("reserved", "V2"),
+    ]
+)

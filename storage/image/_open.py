@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from storage.errors import FormatError, StorageError
 from storage.image import v5
-from storage.image._chunks import blob_rows, chunk_table, metas_of_records
+from storage.image._chunks import blob_rows, check_meta, chunk_table, metas_of_records
 from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
@@ -61,6 +61,8 @@ class Bootstrap:
         FormatError
             If they contradict the bootstrap.
         """
+        for info, meta in zip(self.infos, metas, strict=True):
+            check_meta(info, meta)
         return self._image(chunk_table(self.infos, metas, self.records, self.blobs))
 
     def image(self) -> Image:
@@ -118,8 +120,10 @@ def open_bootstrap(source: str | Path | bytes | Located) -> Bootstrap:
 
 def _named_after(info: BlobInfo, name: str) -> BlobInfo:
     """A blob that holds the bootstrap cannot name itself: it goes by its file's name."""
-    own = info.has_feature(BlobFeatures.INLINED_FS_META) and not info.has_feature(BlobFeatures.SEPARATE)
-    return replace(info, blob_id=name) if own else info
+    if not info.has_feature(BlobFeatures.INLINED_FS_META):
+        return info
+    separate = info.has_feature(BlobFeatures.SEPARATE)
+    return replace(info, meta_blob_id=name) if separate else replace(info, blob_id=name)
 
 
 def _parse(content: bytes) -> Bootstrap:
@@ -192,7 +196,7 @@ def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
     """
     located = locate(path, blobs)
     bootstrap = open_bootstrap(located)
-    files = [located.blobs / info.blob_id for info in bootstrap.infos]
+    files = [located.blobs / info.blob_meta_id for info in bootstrap.infos]
     try:
         if not (bootstrap.has_blob_meta and all(file.is_file() for file in files)):
             return bootstrap.image()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from storage.codec import Compressor, Digester
+from storage.codec import Cipher, Compressor, Digester
 from storage.errors import FormatError, UnsupportedError
+from storage.image._chunk_info import chunk_info_dtype
 from storage.image._ondisk import (
+    BATCH_CONTEXT,
     BLOB_ENTRY,
     BLOCK_SIZE,
     EROFS_MAGIC,
@@ -17,9 +20,11 @@ from storage.image._ondisk import (
     FEATURE_INCOMPAT,
     MAX_CHUNK_SIZE,
     MAX_CHUNKS_PER_BLOB,
+    META_HEADER_SIZE,
     SLOT_SIZE,
     SUPER_BLOCK,
     SUPER_OFFSET,
+    ZRAN_CONTEXT,
 )
 from storage.image.blob_info import BlobFeatures, BlobInfo
 
@@ -27,15 +32,8 @@ __all__ = ["SuperBlock", "read_blob_table", "read_super_block", "table_at"]
 
 _INCOMPATIBLE = 0x0000_FFFF
 _REFUSED = (
-    BlobFeatures.ZRAN,
-    BlobFeatures.BATCH,
-    BlobFeatures.ENCRYPTED,
     BlobFeatures.TARFS,
-    BlobFeatures.SEPARATE,
-    BlobFeatures.EXTERNAL,
     BlobFeatures.IS_CHUNKDICT_GENERATED,
-    BlobFeatures.IS_SEPARATED_WITH_PREFETCH_FILES,
-    BlobFeatures.CHUNK_INFO_V2,  # last, since it comes with most of the others
 )
 
 
@@ -170,9 +168,36 @@ def _blob_info(index: int, entry: np.void, block: SuperBlock) -> BlobInfo:
             meta_ci_offset=int(entry["ci_offset"]),
             meta_ci_compressed_size=int(entry["ci_compressed_size"]),
             meta_ci_uncompressed_size=int(entry["ci_uncompressed_size"]),
+            toc_size=int(entry["toc_size"]),
+            toc_digest=entry["toc_digest"].tobytes() if entry["toc_size"] else b"",
+            **_cipher(index, entry, features),
+            **_separate(index, entry, features),
         )
     except ValueError as error:
         raise FormatError(f"a blob's entry is broken: {error}", blob=index) from error
+
+
+def _cipher(index: int, entry: np.void, features: BlobFeatures) -> dict[str, Any]:
+    """How the blob is encrypted: the key is where the digest of blob.meta would be."""
+    cipher = Cipher(int(entry["cipher"]))
+    if cipher is Cipher.NONE:
+        if features & BlobFeatures.ENCRYPTED:
+            raise FormatError("a blob is encrypted by no cipher", blob=index, field="cipher")
+        return {}
+    if cipher is not Cipher.AES128XTS:
+        raise UnsupportedError(f"blobs encrypted with {cipher} cannot be read", blob=index, field="cipher")
+    iv = int(entry["meta_size"]).to_bytes(8, "little") + entry["cipher_iv"].tobytes()
+    return {"cipher": cipher, "cipher_key": entry["meta_digest"].tobytes(), "cipher_iv": iv}
+
+
+def _separate(index: int, entry: np.void, features: BlobFeatures) -> dict[str, Any]:
+    """Which blob holds ``blob.meta``, if it is another one; one with the bootstrap in it cannot be named here."""
+    if not features & BlobFeatures.SEPARATE or features & BlobFeatures.INLINED_FS_META:
+        return {}
+    size = int(entry["meta_size"])
+    if size < int(entry["ci_offset"]) + int(entry["ci_compressed_size"]) + META_HEADER_SIZE:
+        raise FormatError(f"a blob.meta of {size} bytes holds no chunks", blob=index, field="meta_size")
+    return {"meta_blob_id": entry["meta_digest"].tobytes().hex(), "meta_size": size}
 
 
 def _blob_id(index: int, padded: bytes, features: BlobFeatures) -> str:
@@ -202,10 +227,32 @@ def _check_blob(index: int, entry: np.void, block: SuperBlock) -> None:
         "chunk_count": int(entry["chunk_count"]) <= MAX_CHUNKS_PER_BLOB,
         "uncompressed_size": int(entry["uncompressed_size"]) <= 1 << 44,
         "compressed_size": int(entry["compressed_size"]) <= 1 << 40,
+        "features": _features_agree(int(entry["features"])),
         "ci_offset": int(entry["ci_offset"]) <= 1 << 40,
-        "ci_uncompressed_size": int(entry["ci_uncompressed_size"]) == 16 * int(entry["chunk_count"]),
+        "ci_uncompressed_size": _meta_size_fits(entry),
         "ci_compressed_size": int(entry["ci_compressed_size"]) <= int(entry["ci_uncompressed_size"]),
     }
     for field, holds in checks.items():
         if not holds:
             raise FormatError(f"a blob's entry has {field} {entry[field]}", blob=index, field=field)
+
+
+def _features_agree(features: int) -> bool:
+    """Batches, inflate contexts and encryption need chunk information of version 2; no blob has both of the first."""
+    of_v2 = features & (BlobFeatures.BATCH | BlobFeatures.ZRAN | BlobFeatures.ENCRYPTED)
+    both = features & BlobFeatures.BATCH and features & BlobFeatures.ZRAN
+    return not both and (not of_v2 or features & BlobFeatures.CHUNK_INFO_V2 != 0)
+
+
+def _meta_size_fits(entry: np.void) -> bool:
+    """Whether blob.meta can be that long: the chunks, and a context for each at most."""
+    features, count, size = (int(entry[name]) for name in ("features", "chunk_count", "ci_uncompressed_size"))
+    array = count * chunk_info_dtype(BlobFeatures(features & BlobFeatures.CHUNK_INFO_V2)).itemsize
+    if features & BlobFeatures.ZRAN:
+        return array <= size <= array + count * (ZRAN_CONTEXT.itemsize + _WINDOW)
+    if features & BlobFeatures.BATCH:
+        return array <= size <= array + count * BATCH_CONTEXT.itemsize
+    return size == array
+
+
+_WINDOW = 32 << 10  # of deflate

@@ -5,10 +5,10 @@ Source: nydus ``storage/src/device.rs``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag
 
-from storage.codec import Compressor, Digester
+from storage.codec import Cipher, Compressor, Digester
 
 __all__ = ["BlobFeatures", "BlobInfo"]
 
@@ -58,6 +58,12 @@ class BlobInfo:
         Where in the blob the chunk information array lies; its header of 4096 bytes follows it.
     prefetch_offset, prefetch_size
         Compressed range that the image wants read ahead; size 0 for none.
+    cipher, cipher_key, cipher_iv
+        How chunks and ``blob.meta`` are encrypted; the key stands in the blob table.
+    toc_size, toc_digest
+        Bytes of the table of contents at the end of the blob, 0 for none, and its SHA-256.
+    meta_size, meta_blob_id
+        Bytes and name of the blob that holds ``blob.meta``, where that is one of its own.
     """
 
     blob_index: int
@@ -75,6 +81,18 @@ class BlobInfo:
     meta_ci_uncompressed_size: int
     prefetch_offset: int = 0
     prefetch_size: int = 0
+    cipher: Cipher = Cipher.NONE
+    cipher_key: bytes = field(default=b"", repr=False)
+    cipher_iv: bytes = field(default=b"", repr=False)
+    toc_size: int = 0
+    toc_digest: bytes = field(default=b"", repr=False)
+    meta_size: int = 0
+    meta_blob_id: str = ""
+
+    @property
+    def blob_meta_id(self) -> str:
+        """Name of the blob that holds ``blob.meta``: as a rule the blob itself."""
+        return self.meta_blob_id or self.blob_id
 
     def has_feature(self, feature: BlobFeatures) -> bool:
         """Whether all bits of `feature` are set."""

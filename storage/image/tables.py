@@ -8,7 +8,8 @@ neighbours in the table, which is what amplification walks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,18 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-__all__ = ["Blobs", "Chunks", "Entries", "Extents", "Inodes", "Table"]
+from storage.codec import InflateContext
+
+__all__ = ["BATCH", "PLAIN", "ZRAN", "Blobs", "Chunks", "Entries", "Extents", "Inodes", "Table"]
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 Bool = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
+
+# How a unit is decoded: a chunk of its own, several chunks compressed as one, a piece of a gzip stream.
+PLAIN, BATCH, ZRAN = 0, 1, 2
 
 
 class Table:
@@ -37,7 +43,7 @@ class Table:
 
     def to_arrow(self) -> pa.Table:
         """The table as Arrow, sharing memory where Arrow can."""
-        return pa.table({f.name: _arrow(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+        return pa.table({f.name: _arrow(getattr(self, f.name)) for f in fields(self) if f.name != "inflate"})  # type: ignore[arg-type]
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a data frame, row for row."""
@@ -66,7 +72,7 @@ class Chunks(Table):
     index : (n,) int32
         Index of the chunk in the blob's ``blob.meta``.
     compressed_offset, compressed_size : (n,) int64
-        Where the chunk lies in the blob, in bytes.
+        Where the chunk's unit lies in the blob, in bytes; chunks that are stored together share it.
     uncompressed_offset, uncompressed_size : (n,) int64
         Where the chunk lies in the uncompressed blob (the cache file), in bytes.
     compressed : (n,) bool
@@ -78,6 +84,18 @@ class Chunks(Table):
     crc32c : (n,) uint32
         CRC32C of the uncompressed bytes; zero where `has_crc32c` is false.
     has_crc32c : (n,) bool
+    encrypted : (n,) bool
+        Whether the stored bytes are encrypted.
+    unit : (n,) int64
+        Row of the first chunk of the chunk's unit; its own where it is stored alone.
+    unit_offset, unit_size : (n,) int32
+        Where in the unit's uncompressed bytes the chunk begins, and how many those are.
+    kind : (n,) uint8
+        PLAIN, BATCH or ZRAN: how the unit is decoded.
+    own_size : (n,) int64
+        Stored bytes that are the chunk's own: of a gzip layer those of its part of the unit, 0 in a batch.
+    inflate
+        No column: where to begin inflating a unit of a gzip layer, by the unit's first row.
     """
 
     blob: I32
@@ -91,6 +109,18 @@ class Chunks(Table):
     has_digest: Bool
     crc32c: U32
     has_crc32c: Bool
+    encrypted: Bool
+    unit: I64
+    unit_offset: I32
+    unit_size: I32
+    kind: Bytes
+    own_size: I64
+    inflate: Mapping[int, InflateContext] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def stored_size(self) -> I64:
+        """Bytes in the blob that each chunk adds to those before it: its unit's for the first of one, else 0."""
+        return np.where(self.unit == np.arange(len(self.unit)), self.compressed_size, 0)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

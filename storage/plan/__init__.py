@@ -39,6 +39,7 @@ from storage.plan._state import (
     plan_options,
     views,
 )
+from storage.plan._units import payer
 
 __all__ = [
     "ABSENT",
@@ -77,6 +78,7 @@ __all__ = [
     "keep_all",
     "new_registers",
     "new_state",
+    "payer",
     "persisted",
     "plan_layout",
     "plan_options",

@@ -27,6 +27,7 @@ from storage.plan._state import (
     Segments,
     State,
 )
+from storage.plan._units import in_flight, merge_end, unit_last
 
 __all__ = ["advance", "batch_end", "unblock"]
 
@@ -84,6 +85,10 @@ def _advance_exact(
     if status != ABSENT:
         reg[Reg.WAITING] = chunk
         return WAIT
+    other = in_flight(layout, state, chunk)
+    if other >= 0:
+        reg[Reg.WAITING] = other
+        return WAIT
     _take_run(layout, state, options, segments, reg)
     _amplify(layout, state, options, reg)
     _claim(state, reg)
@@ -93,7 +98,7 @@ def _advance_exact(
 def _advance_prefetch(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> int:
     """Take the next absent run of the list; what is ready or on its way is passed over."""
     pos = reg[Reg.POS]
-    while pos < reg[Reg.END] and state.status[segments.chunk[pos]] != ABSENT:
+    while pos < reg[Reg.END] and not _is_free(layout, state, segments.chunk[pos]):
         pos += 1
     reg[Reg.POS] = pos
     if pos == reg[Reg.END]:
@@ -105,13 +110,19 @@ def _advance_prefetch(layout: Layout, state: State, options: Options, segments: 
     return FETCH
 
 
+def _is_free(layout: Layout, state: State, chunk: int) -> bool:
+    """Whether neither the chunk is there nor its unit on its way."""
+    return state.status[chunk] == ABSENT and in_flight(layout, state, chunk) < 0
+
+
 def batch_end(layout: Layout, options: Options, rows: Array, pos: int) -> int:
     """Where the batch of a prefetch list that begins at `pos` ends: neighbours, until the batch is full."""
     first = last = rows[pos]
     pos += 1
-    while pos < len(rows) and layout.end[last] - layout.start[first] < options.batch:
+    while pos < len(rows) and merge_end(layout, last) - layout.start[first] < options.batch:
         gap = layout.start[rows[pos]] - layout.end[last]
-        if layout.blob[rows[pos]] != layout.blob[last] or gap < 0 or gap > options.gap:
+        apart = gap < 0 or gap > options.gap
+        if layout.blob[rows[pos]] != layout.blob[last] or (apart and layout.unit[rows[pos]] != layout.unit[last]):
             break
         last = rows[pos]
         pos += 1
@@ -130,15 +141,18 @@ def _serve_run(state: State, policy: Policy, segments: Segments, reg: Array) -> 
 
 
 def _take_run(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
-    """One request for the absent chunks at POS, merged while neighbours and below the batch."""
+    """One request for the absent chunks at POS, merged while neighbours and below the batch; whole units."""
     pos = reg[Reg.POS]
-    first = last = segments.chunk[pos]
+    own = segments.chunk[pos]
+    first, last = layout.unit[own], unit_last(layout, own)
     pos += 1
-    while pos < reg[Reg.END] and layout.end[last] - layout.start[first] < options.batch:
+    while pos < reg[Reg.END] and merge_end(layout, own) - layout.start[first] < options.batch:
         chunk = segments.chunk[pos]
-        if not _joins(layout, state, options, last, chunk):
+        if chunk <= own or not _joins(layout, state, options, last, chunk):
             break
-        last = chunk
+        own = chunk
+        if chunk > last:
+            last = unit_last(layout, chunk)
         pos += 1
     reg[Reg.SPAN] = pos
     reg[Reg.FIRST] = first
@@ -146,36 +160,54 @@ def _take_run(layout: Layout, state: State, options: Options, segments: Segments
 
 
 def _joins(layout: Layout, state: State, options: Options, last: int, chunk: int) -> bool:
-    """Whether a request that ends with `last` may go on to `chunk` without fetching anything twice."""
-    if chunk <= last or layout.blob[chunk] != layout.blob[last]:
+    """Whether a request that ends with `last` may go on to `chunk`'s unit, with no unit between them there already."""
+    if state.status[chunk] != ABSENT:
+        return False
+    if chunk <= last:  # in its unit
+        return True
+    if layout.blob[chunk] != layout.blob[last] or in_flight(layout, state, chunk) >= 0:
         return False
     gap = layout.start[chunk] - layout.end[last]
     if gap < 0 or gap > options.gap:
         return False
-    while chunk > last:
-        if state.status[chunk] != ABSENT:
+    between = layout.unit[chunk] - 1
+    while between > last:
+        if state.status[between] != ABSENT:
             return False
-        chunk -= 1
+        between -= 1
     return True
 
 
 def _amplify(layout: Layout, state: State, options: Options, reg: Array) -> None:
-    """Widen the request while the next chunk is absent, adjacent and within the window."""
+    """Widen the request while the next unit is absent, adjacent and within the window."""
     last = reg[Reg.LAST]
     window = layout.start[reg[Reg.FIRST]] + options.amplify
     chunk = last + 1
     while (
         chunk < len(layout.end)
         and layout.end[chunk] <= window
-        and layout.known[chunk] != 0
+        and _is_wanting(layout, state, chunk)
         and _joins(layout, state, options, last, chunk)
     ):
-        last = chunk
-        chunk += 1
+        last = unit_last(layout, chunk)
+        chunk = last + 1
     reg[Reg.LAST] = last
+
+
+def _is_wanting(layout: Layout, state: State, chunk: int) -> bool:
+    """Whether nothing of a unit is there, and some of it may be kept; `chunk` is its first."""
+    known = False
+    unit = layout.unit[chunk]
+    while chunk < len(layout.unit) and layout.unit[chunk] == unit:
+        if state.status[chunk] != ABSENT:
+            return False
+        known = known or layout.known[chunk] != 0
+        chunk += 1
+    return known
 
 
 def _claim(state: State, reg: Array) -> None:
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
-        state.status[chunk] = PENDING
-        state.owner[chunk] = reg[Reg.TICKET]
+        if state.status[chunk] == ABSENT:
+            state.status[chunk] = PENDING
+            state.owner[chunk] = reg[Reg.TICKET]

@@ -16,6 +16,7 @@ Source: nydus ``storage/src/cache/{mod,cachedfile}.rs``, ``storage/src/meta/mod.
 
 from __future__ import annotations
 
+from storage.image.tables import BATCH as _BATCH
 from storage.plan._state import (
     ABSENT,
     COMPLETE,
@@ -32,6 +33,7 @@ from storage.plan._state import (
     Segments,
     State,
 )
+from storage.plan._units import merge_end
 
 __all__ = ["CACHE", "advance_reference"]
 
@@ -67,14 +69,21 @@ def _merge(layout: Layout, options: Options, segments: Segments, reg: Array) -> 
     pos = reg[Reg.POS]
     first = last = segments.chunk[pos]
     pos += 1
-    while pos < reg[Reg.END] and layout.end[last] - layout.start[first] < options.batch:
+    while pos < reg[Reg.END] and merge_end(layout, last) - layout.start[first] < options.batch:
         chunk = segments.chunk[pos]
-        gap = layout.start[chunk] - layout.end[last]
+        gap = _gap(layout, last, chunk)
         if layout.blob[chunk] != layout.blob[last] or gap < 0 or gap > options.gap:
             break
         last = chunk
         pos += 1
     return pos
+
+
+def _gap(layout: Layout, last: int, chunk: int) -> int:
+    """Bytes between two chunks; next to a batch, uncompressed ones."""
+    if layout.kind[last] == _BATCH or layout.kind[chunk] == _BATCH:
+        return int(layout.offset[chunk] - layout.offset[last] - layout.size[last])
+    return int(layout.start[chunk] - layout.end[last])
 
 
 def _classify(state: State, segments: Segments, marks: Array, reg: Array) -> bool:
@@ -128,15 +137,15 @@ def _take_region(layout: Layout, segments: Segments, marks: Array, reg: Array) -
 
 def _widen(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
     pos = reg[Reg.POS]
-    first = segments.chunk[pos]
     own = segments.chunk[reg[Reg.SPAN] - 1]
-    window = layout.start[first] + options.amplify
-    chunk = first
+    window = layout.start[segments.chunk[pos]] + options.amplify
+    unit = first = chunk = layout.unit[segments.chunk[pos]]
     while chunk < len(layout.end) and layout.blob[chunk] == layout.blob[first]:
         if pos < reg[Reg.SPAN] and chunk == segments.chunk[pos]:
             pos += 1
-        elif layout.end[chunk] > window:
+        elif layout.unit[chunk] != unit and layout.end[chunk] > window:
             break
+        unit = layout.unit[chunk]
         chunk += 1
     last = chunk - 1
     while last > own and state.status[last] == READY:

@@ -124,6 +124,10 @@ class Layout(NamedTuple):
         Uncompressed place and size, bytes.
     known
         1 where the digest is known, so that the chunk may be persisted.
+    unit
+        The first chunk of the chunk's unit, int64; `start` and `end` are the unit's.
+    kind
+        PLAIN, BATCH or ZRAN of `storage.image.tables`.
     """
 
     blob: Array
@@ -132,6 +136,8 @@ class Layout(NamedTuple):
     offset: Array
     size: Array
     known: Array
+    unit: Array
+    kind: Array
 
 
 class State(NamedTuple):
@@ -231,6 +237,8 @@ def plan_layout(chunks: Chunks) -> Layout:
         offset=offset.astype(np.int64),
         size=chunks.uncompressed_size.astype(np.int64),
         known=(chunks.has_digest | chunks.has_crc32c).astype(np.uint8),
+        unit=chunks.unit.astype(np.int64),
+        kind=chunks.kind.astype(np.uint8),
     )
 
 

@@ -45,13 +45,14 @@ def make_blobs(
     folder: Path, contents: Sequence[Sequence[bytes]], compressor: Compressor = Compressor.ZSTD, gap: int = 0
 ) -> Made:
     """Write a blob for each list of chunks; `gap` bytes of nothing lie between two chunks."""
-    infos, tables = [], []
+    infos: list[BlobInfo] = []
+    tables: list[tuple[np.ndarray, ...]] = []
     for index, chunks in enumerate(contents):
         stored = [_store(compressor, chunk) for chunk in chunks]
         data = bytes(gap).join(stored)
         blob_id = hashlib.sha256(data + bytes([index])).hexdigest()
         (folder / blob_id).write_bytes(data)
-        tables.append(_table(index, chunks, stored, gap))
+        tables.append(_table(index, chunks, stored, gap, sum(len(table[0]) for table in tables)))
         infos.append(_info(index, blob_id, compressor, tables[-1], len(data)))
     counts = np.array([len(chunks) for chunks in contents])
     blobs = Blobs(
@@ -69,7 +70,9 @@ def _store(compressor: Compressor, chunk: bytes) -> bytes:
     return stored if len(stored) < len(chunk) else chunk
 
 
-def _table(blob: int, chunks: Sequence[bytes], stored: Sequence[bytes], gap: int) -> tuple[np.ndarray, ...]:
+def _table(
+    blob: int, chunks: Sequence[bytes], stored: Sequence[bytes], gap: int, row: int
+) -> tuple[np.ndarray, ...]:
     plain = np.array([len(chunk) for chunk in chunks])
     sizes = np.array([len(chunk) for chunk in stored])
     rounded = -(-plain // _BLOCK) * _BLOCK
@@ -87,6 +90,12 @@ def _table(blob: int, chunks: Sequence[bytes], stored: Sequence[bytes], gap: int
         np.ones(count, np.bool_),
         np.zeros(count, np.uint32),
         np.zeros(count, np.bool_),
+        np.zeros(count, np.bool_),
+        np.arange(row, row + count),
+        np.zeros(count, np.int32),
+        plain.astype(np.int32),
+        np.zeros(count, np.uint8),
+        sizes,
     )
 
 

@@ -97,13 +97,13 @@ def entries(max_size: int = 25) -> st.SearchStrategy[list[Entry]]:
 
 def build_options() -> st.SearchStrategy[dict[str, object]]:
     """Keyword arguments of `storage.image.build.build`."""
-    return st.fixed_dictionaries(
-        {
-            "compressor": st.sampled_from(["none", "lz4_block", "gzip", "zstd"]),
-            "digester": st.sampled_from(["blake3", "sha256"]),
-            "chunk_size": st.sampled_from([4096, 16 << 10, 64 << 10, 1 << 20]),
-        }
-    )
+    common = {
+        "compressor": st.sampled_from(["none", "lz4_block", "gzip", "zstd"]),
+        "digester": st.sampled_from(["blake3", "sha256"]),
+        "chunk_size": st.sampled_from([4096, 16 << 10, 64 << 10, 1 << 20]),
+    }
+    of_v5 = {"version": st.just(5), "inline": st.booleans(), "aligned_chunk": st.booleans()}
+    return st.one_of(st.fixed_dictionaries(common), st.fixed_dictionaries(common | of_v5))
 
 
 def write_tree(root: Path, wanted: list[Entry]) -> None:

@@ -46,8 +46,9 @@ def zipf(reads: int, seed: int = 0) -> np.ndarray:
 def workload(reads: int, threads: int) -> Workload:
     """A read of one whole chunk each, in equal shares for each thread."""
     start = np.arange(CHUNKS) * SIZE
+    known, alone = np.ones(CHUNKS, np.uint8), np.zeros(CHUNKS, np.uint8)
     layout = Layout(
-        np.zeros(CHUNKS, np.int64), start, start + SIZE, start, np.full(CHUNKS, SIZE), np.ones(CHUNKS, np.uint8)
+        np.zeros(CHUNKS, np.int64), start, start + SIZE, start, np.full(CHUNKS, SIZE), known, np.arange(CHUNKS), alone
     )
     count = np.full(reads, SIZE)
     return Workload(

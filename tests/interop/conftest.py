@@ -47,3 +47,9 @@ def refs() -> Path:
     if not REFS.is_dir():
         pytest.skip(f"no reference images in {REFS}: set NYDUS_REFS")
     return REFS
+
+
+@pytest.fixture(scope="session")
+def variants_by_name() -> dict[str, Variant]:
+    """All reference images."""
+    return {variant.name: variant for variant in variants()}

@@ -51,6 +51,12 @@ def hand_made() -> HandMade:
         has_digest=np.array([True, True, True, True, False]),
         crc32c=np.zeros(5, np.uint32),
         has_crc32c=np.zeros(5, bool),
+        encrypted=np.zeros(5, bool),
+        unit=np.arange(5),
+        unit_offset=np.zeros(5, np.int32),
+        unit_size=np.array(SIZES, np.int32),
+        kind=np.zeros(5, np.uint8),
+        own_size=packed,
     )
     pieces = [(i, chunk, n) for i, file in enumerate(FILES.values(), 1) for chunk, n in file]
     extents = Extents(

@@ -45,6 +45,7 @@ _MODULES = {
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     "cache": "_cache",
     **dict.fromkeys(("check", "inspect"), "_check"),
+    **dict.fromkeys(("merge",), "_make"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.events import Cause as _Cause
 from storage.events import Kind as _Kind
 from storage.events import Outcome as _Outcome
-from storage.plan import PREFETCH, READY, STORING, Reg
+from storage.plan import PREFETCH, READY, STORING, Reg, payer
 from workbench.replay._world import Count, Log, Request, World
 
 __all__ = ["count_arrival", "count_evicted", "count_fetched", "count_read", "count_served", "count_wait", "log_work"]
@@ -131,9 +131,14 @@ def count_fetched(world: World, actor: int) -> int:
     reg, read, fetch = actors.reg[actor], _reader(world, actor), actors.fetch[actor]
     row, since = out.requests[fetch], actors.since[actor]
     pos, expected, decoded = reg[Reg.POS], layout.start[reg[Reg.FIRST]], 0
+    unit = paying = -1
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
-        start, length = layout.start[chunk], layout.end[chunk] - layout.start[chunk]
-        if start > expected:
+        start = layout.start[chunk]
+        begins = layout.unit[chunk] != unit
+        if begins:
+            unit, paying = layout.unit[chunk], payer(layout, segments, reg, out.fresh, chunk)
+        length = layout.end[chunk] - start if chunk == paying else 0
+        if begins and start > expected:
             gap = start - expected
             row[Request.GAP] += gap
             number = _log(world, _FETCH, _GAP, actor, since, 0, 0, read, fetch, chunk, 0, expected, gap, 0, 0)
@@ -159,7 +164,7 @@ def count_fetched(world: World, actor: int) -> int:
         outcome = _DROPPED if dropped else 0
         _log(world, _FETCH, cause, actor, since, 0, 0, read, fetch, chunk, 1, start, length, given, outcome)
         world.count[Count.FETCHED] += given
-        expected = start + length
+        expected = layout.end[chunk]
     world.count[Count.CHUNKS] += reg[Reg.LAST] + 1 - reg[Reg.FIRST]
     world.count[Count.DECODED] += decoded
     return int(decoded)

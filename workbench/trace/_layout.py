@@ -21,7 +21,7 @@ from workbench.trace._schema import write_table
 
 __all__ = ["read_layout", "write_layout"]
 
-_DROPPED = {"digest", "has_digest", "crc32c", "has_crc32c", "name_offset"}
+_DROPPED = {"digest", "has_digest", "crc32c", "has_crc32c", "encrypted", "name_offset"}
 _DROPPED |= {"xattr_offset", "xattr_size", "data_offset", "tail_offset"}
 _TABLES: dict[str, type[Table]] = {
     "inodes": Inodes,
@@ -39,7 +39,7 @@ def write_layout(folder: str | Path, image: Image) -> None:
     about = {
         "bootstrap_digest": image.bootstrap_digest,
         "chunk_size": image.chunk_size,
-        "infos": [asdict(info) for info in image.infos],
+        "infos": [_about(info) for info in image.infos],
     }
     for name in _TABLES:
         table = getattr(image, name).to_arrow()
@@ -47,6 +47,14 @@ def write_layout(folder: str | Path, image: Image) -> None:
         if name == "entries":
             table = table.append_column("name", _names(image)).drop_columns(["name_length"])
         write_table(place / f"{name}.parquet", table.replace_schema_metadata({"nydus.layout": json.dumps(about)}))
+
+
+def _about(info: BlobInfo) -> dict[str, Any]:
+    """What is told of a blob: no key, and nothing of its table of contents."""
+    return {name: value for name, value in asdict(info).items() if name not in _SECRET}
+
+
+_SECRET = {"cipher", "cipher_key", "cipher_iv", "toc_size", "toc_digest"}
 
 
 def _names(image: Image) -> pa.Array:
@@ -104,6 +112,9 @@ def _table(kind: type[Table], table: pa.Table, names: list[bytes]) -> Any:
         "name_length": lengths,
         "name_offset": np.cumsum(lengths, dtype=np.int64) - lengths,
     }
+    if kind is Chunks:  # older files know of no units: each chunk was one
+        made |= {"encrypted": np.zeros(rows, np.bool_), "unit": np.arange(rows), "kind": np.zeros(rows, np.uint8)}
+        made |= {"unit_offset": np.zeros(rows, np.int32), "unit_size": table["uncompressed_size"].to_numpy()}
     made["xattr_size"] = np.zeros(rows, np.int32)
     unknown = np.full(rows, -1, np.int64)
     columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]

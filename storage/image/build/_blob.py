@@ -19,7 +19,14 @@ import numpy as np
 
 from storage.codec import Compressor, Digester, compress, crc32c, digest
 from storage.errors import FormatError
-from storage.image._ondisk import BLOCK_SIZE, CHUNK_INFO_V1, MAX_CHUNKS_PER_BLOB, META_HEADER, META_MAGIC
+from storage.image._ondisk import (
+    BLOCK_SIZE,
+    CHUNK_HAS_CRC32,
+    CHUNK_INFO_V1,
+    MAX_CHUNKS_PER_BLOB,
+    META_HEADER,
+    META_MAGIC,
+)
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._node import Content, Node
 
@@ -36,6 +43,8 @@ class ChunkList:
     ----------
     blob, index
         Which blob a chunk is in, and its index there.
+    flags
+        As the chunk table has them: whether it is compressed, has a CRC32C, and so on.
     duplicates
         Chunks that were there already.
     """
@@ -48,7 +57,7 @@ class ChunkList:
     compressed_size: list[int] = field(default_factory=list)
     uncompressed_offset: list[int] = field(default_factory=list)
     uncompressed_size: list[int] = field(default_factory=list)
-    compressed: list[bool] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
     duplicates: int = 0
 
     def __len__(self) -> int:
@@ -204,7 +213,7 @@ def _write_chunk(plain: bytes, packed: Future[bytes], chunks: ChunkList, out: Si
     offset = chunks.compressed_offset[-1] + chunks.compressed_size[-1] if index else 0
     chunks.compressed_offset.append(offset)
     chunks.compressed_size.append(len(stored))
-    chunks.compressed.append(compressed)
+    chunks.flags.append(CHUNK_HAS_CRC32 | compressed)
     out.write(stored)
 
 

@@ -18,7 +18,6 @@ from storage.image._ondisk import (
     BLOCK_SIZE,
     CHUNK_ADDR,
     CHUNK_BASED,
-    CHUNK_HAS_CRC32,
     CHUNK_RECORD,
     DEVICE_SLOT,
     DEVICE_TABLE_OFFSET,
@@ -97,7 +96,7 @@ def dump_bootstrap(
             _dump_node(image, node, parents.get(id(node), root), shift, meta, chunks, chunk_size, number, block_size)
     if block_size != BLOCK_SIZE and used:
         used = dict([used.popitem()])  # a tarfs's chunks have no digest, and its table keeps one of each
-    records = _chunk_records(chunks, used, checked=block_size == BLOCK_SIZE)
+    records = _chunk_records(chunks, used)
     table = len(image)
     image += records
     image += bytes(_up(len(image), BLOCK_SIZE) - len(image))
@@ -224,14 +223,13 @@ def _chunk_addresses(node: Node, chunks: ChunkList, block_size: int) -> bytes:
     return records.tobytes()
 
 
-def _chunk_records(chunks: ChunkList, used: dict[int, int], checked: bool = True) -> bytes:
+def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
     """The chunk table, sorted by digest; `used` says where in a file each chunk was last seen."""
     order = sorted(used, key=lambda row: (chunks.digest[row], chunks.blob[row]))
     records = np.zeros(len(order), CHUNK_RECORD)
     for at, row in enumerate(order):
         records[at]["digest"] = np.frombuffer(chunks.digest[row], np.uint8)
-    records["flags"] = [CHUNK_HAS_CRC32 * checked | chunks.compressed[row] for row in order]
-    for name in ("compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index"):
+    for name in ("flags", "compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index"):
         records[name] = [getattr(chunks, name)[row] for row in order]
     records["blob_index"] = [chunks.blob[row] for row in order]
     records["file_offset"] = [used[row] for row in order]
@@ -283,7 +281,18 @@ def _blob_entry(info: BlobInfo) -> bytes:
         ci_offset=info.meta_ci_offset,
         ci_compressed_size=info.meta_ci_compressed_size,
         ci_uncompressed_size=info.meta_ci_uncompressed_size,
+        meta_digest=_meta_digest(info),
+        meta_size=info.meta_size,
     )
+
+
+def _meta_digest(info: BlobInfo) -> bytes:
+    """The name of the blob that holds ``blob.meta``, where it is not the one with the bootstrap."""
+    return bytes.fromhex(info.meta_blob_id) if info.meta_blob_id and not _inlined(info) else bytes(32)
+
+
+def _inlined(info: BlobInfo) -> bool:
+    return info.has_feature(BlobFeatures.INLINED_FS_META)
 
 
 def _record(dtype: np.dtype, **values: object) -> bytes:

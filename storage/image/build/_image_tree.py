@@ -5,33 +5,50 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from storage.codec import decompress_into
-from storage.errors import MissingBlobError
+from storage.errors import FormatError, MissingBlobError
 from storage.image._image import Image
 from storage.image.build._node import Content, Node
 
 __all__ = ["image_tree"]
 
 
-def image_tree(image: Image, blobs: str | Path) -> Node:
+def image_tree(image: Image, blobs: str | Path, rows: npt.NDArray[np.int64] | None = None) -> Node:
     """The tree of `image`, whose blobs lie in the folder `blobs`.
+
+    Parameters
+    ----------
+    rows
+        Where in a chunk list each chunk of the image is, for a bootstrap of chunks that are there
+        already; by default files get their chunks when they are written.
 
     Raises
     ------
+    FormatError
+        If a directory has a name twice.
     MissingBlobError
         When a file is opened whose blob is not there.
     """
-    paths, rows = image.paths()
+    paths, inodes = image.paths()
     names = {b"/": _node(image, Path(blobs), b"", b"/", 0)}
-    for path, row in zip(paths[1:], rows[1:].tolist(), strict=True):
+    for path, row in zip(paths[1:], inodes[1:].tolist(), strict=True):
         parent, _, name = path.rpartition(b"/")
         node = _node(image, Path(blobs), name, path, row)
+        if rows is not None and node.is_reg:
+            first = int(image.inodes.first_extent[row])
+            node.chunks = rows[image.extents.chunk[first : first + int(image.inodes.extents[row])]].tolist()
         names[path] = node
         names[parent or b"/"].children.append(node)
-    for node in names.values():
+    for path, node in names.items():
         node.children.sort(key=lambda child: child.name)
+        if any(child.name == after.name for child, after in pairwise(node.children)):
+            raise FormatError("a directory has a name twice", path=path.decode("utf-8", "backslashreplace"))
     return names[b"/"]
 
 

@@ -6,6 +6,7 @@ Source: nydus ``builder/src/core/prefetch.rs``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from storage.errors import ConfigError
@@ -46,39 +47,51 @@ def arrange(root: Node, paths: Iterable[str] = ()) -> Prefetch:
     ConfigError
         If a path is not absolute.
     """
-    patterns = _patterns(paths)
-    found: list[Node | None] = [None] * len(patterns)
-    ahead: list[list[Node]] = [[] for _ in patterns]
+    listed, count = _listed(paths)
+    found: list[Node | None] = [None] * count
+    ahead: list[list[Node]] = [[] for _ in range(count)]
     others: list[Node] = []
-    for node, path in _with_paths(root):
-        if node.is_reg and node.size == 0:
-            continue
-        match = next((p for p in (path[:end] for end in range(len(path), -1, -1)) if p in patterns), None)
-        if match is not None and match == path:
-            found[patterns[match]] = node
-        if node.is_reg:
-            (others if match is None else ahead[patterns[match]]).append(node)
+    # Directories with what of the list may be in them, and the entry that they are below or are.
+    folders: list[tuple[Node, _Listed | None, int]] = [(root, listed, listed.entry)]
+    if listed.entry >= 0:
+        found[listed.entry] = root
+    while folders:
+        folder, inside, entry = folders.pop()
+        below = []
+        for node in folder.children:
+            here = inside.below.get(node.name) if inside else None
+            exact = here is not None and here.entry >= 0
+            match = here.entry if here is not None and exact else entry
+            if node.is_dir:
+                below.append((node, here, match))
+            if exact and not (node.is_reg and node.size == 0):
+                found[match] = node
+            if node.is_reg and node.size > 0:
+                (ahead[match] if match >= 0 else others).append(node)
+        folders.extend(reversed(below))
     first = [node for nodes in ahead for node in nodes]
     return Prefetch(first + others, len(first), [node for node in found if node is not None])
 
 
-def _patterns(paths: Iterable[str]) -> dict[tuple[bytes, ...], int]:
-    patterns: dict[tuple[bytes, ...], int] = {}
+@dataclass
+class _Listed:
+    """The list as a tree: which entry this path is, -1 for none, and what is below."""
+
+    entry: int = -1
+    below: dict[bytes, _Listed] = field(default_factory=dict)
+
+
+def _listed(paths: Iterable[str]) -> tuple[_Listed, int]:
+    top, count = _Listed(), 0
     for path in paths:
         if not path.startswith("/"):
             raise ConfigError("a path to be read ahead is not absolute", path=path)
-        parts = tuple(part for part in path.encode("utf-8", "surrogateescape").split(b"/") if part not in (b"", b"."))
-        if not any(parts[:end] in patterns for end in range(len(parts) + 1)):
-            patterns[parts] = len(patterns)
-    return patterns
-
-
-def _with_paths(root: Node) -> Iterable[tuple[Node, tuple[bytes, ...]]]:
-    """All nodes with their paths, in the order of `walk`, the root first."""
-    yield root, ()
-    folders: list[tuple[Node, tuple[bytes, ...]]] = [(root, ())]
-    while folders:
-        folder, path = folders.pop()
-        below = [(child, (*path, child.name)) for child in folder.children]
-        yield from below
-        folders.extend((child, inside) for child, inside in reversed(below) if child.is_dir)
+        at, covered = top, top.entry >= 0
+        for part in path.encode("utf-8", "surrogateescape").split(b"/"):
+            if part not in (b"", b"."):
+                at = at.below.setdefault(part, _Listed())
+                covered |= at.entry >= 0
+        if not covered:
+            at.entry = count
+            count += 1
+    return top, count

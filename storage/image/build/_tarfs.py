@@ -80,7 +80,7 @@ def _append(chunks: ChunkList, offset: int, size: int, path: str) -> None:
     chunks.compressed_size.append(size)
     chunks.uncompressed_offset.append(offset)
     chunks.uncompressed_size.append(size)
-    chunks.compressed.append(False)
+    chunks.flags.append(0)
 
 
 def _info(blob_id: str, size: int, count: int, chunk_size: int) -> BlobInfo:

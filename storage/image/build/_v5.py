@@ -59,13 +59,13 @@ def write_v5(
     if info is not None:
         info = replace(info, blob_id=out.hexdigest(), prefetch_size=leading.stored(chunks))
     if not inline:
-        image = dump_bootstrap(root, chunks, info, compressor, digester, chunk_size, listed)
+        image = dump_bootstrap(root, chunks, [info] if info else [], compressor, digester, chunk_size, listed)
         return chunks, info.blob_id if info else None, image
     if info is not None:
         out.write(tar_header("image.blob", out.size))
         features = info.features | BlobFeatures.INLINED_FS_META | BlobFeatures.HAS_TAR_HEADER
         info = replace(info, blob_id=_ITSELF, features=features, compressed_size=out.size)
-    image = dump_bootstrap(root, chunks, info, compressor, digester, chunk_size, listed)
+    image = dump_bootstrap(root, chunks, [info] if info else [], compressor, digester, chunk_size, listed)
     out.write(image)
     out.write(tar_header("image.boot", len(image)))
     return chunks, out.hexdigest(), image

@@ -13,13 +13,11 @@ import numpy as np
 
 from storage.codec import Compressor, Digester, digest
 from storage.errors import FormatError
-from storage.image._ondisk import CHUNK_HAS_CRC32
 from storage.image.blob_info import BlobInfo
 from storage.image.build._blob import ChunkList
 from storage.image.build._node import Node
 from storage.image.v5._ondisk import (
     ALIGNMENT,
-    CHUNK_COMPRESSED,
     COMPRESSION_FLAGS,
     EXPLICIT_UID_GID,
     EXT_BLOB_ENTRY,
@@ -46,7 +44,7 @@ _VIRTUAL_ENTRY_SIZE = 8
 def dump_bootstrap(
     root: Node,
     chunks: ChunkList,
-    info: BlobInfo | None,
+    infos: Sequence[BlobInfo],
     compressor: Compressor,
     digester: Digester,
     chunk_size: int,
@@ -70,7 +68,7 @@ def dump_bootstrap(
     flags = COMPRESSION_FLAGS[compressor] | HASH_FLAGS[digester] | EXPLICIT_UID_GID
     flags |= HAS_XATTR if any(node.xattrs for node in nodes) else 0
     prefetch = np.array([node.inode for node in listed or ()], "<u4").tobytes()
-    blob_table, extended = _blob_tables([info] if info else [])
+    blob_table, extended = _blob_tables(infos)
     inode_table = SUPER_BLOCK_SIZE
     prefetch_table = inode_table + aligned(4 * len(nodes))
     blobs = prefetch_table + aligned(len(prefetch))
@@ -199,7 +197,7 @@ def _record(node: Node, parent: int, chunks: ChunkList, chunk_size: int) -> byte
         node.mtime_ns // 10**9 & 0xFFFF_FFFF_FFFF_FFFF,
     )
     behind = struct.pack("<Q", len(xattrs)) + _padded(xattrs) if xattrs else b""
-    records = (_chunk(chunks, index, at * chunk_size) for at, index in enumerate(node.chunks))
+    records = (_chunk(chunks, row, at * chunk_size) for at, row in enumerate(node.chunks))
     return b"".join((inode, _padded(name), _padded(node.target), behind, *records))
 
 
@@ -217,18 +215,18 @@ def _xattrs(node: Node) -> bytes:
     return b"".join(pairs)
 
 
-def _chunk(chunks: ChunkList, index: int, file_offset: int) -> bytes:
+def _chunk(chunks: ChunkList, row: int, file_offset: int) -> bytes:
     return _CHUNK.pack(
-        chunks.digest[index],
-        0,
-        CHUNK_HAS_CRC32 | (CHUNK_COMPRESSED if chunks.compressed[index] else 0),
-        chunks.compressed_size[index],
-        chunks.uncompressed_size[index],
-        chunks.compressed_offset[index],
-        chunks.uncompressed_offset[index],
+        chunks.digest[row],
+        chunks.blob[row],
+        chunks.flags[row],
+        chunks.compressed_size[row],
+        chunks.uncompressed_size[row],
+        chunks.compressed_offset[row],
+        chunks.uncompressed_offset[row],
         file_offset,
-        index,
-        chunks.crc32c[index],
+        chunks.index[row],
+        chunks.crc32c[row],
     )
 
 

@@ -17,6 +17,7 @@ from storage.codec import Compressor, Digester, Pieces, ZranReader, compress, cr
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOCK_SIZE,
+    CHUNK_HAS_CRC32,
     CHUNK_INFO_V2,
     CHUNK_IS_COMPRESSED,
     CHUNK_IS_ZRAN,
@@ -101,7 +102,7 @@ def _append(chunks: _ZranChunks, key: bytes, plain: bytes, stored: tuple[int, in
     chunks.compressed_size.append(stored[1])
     chunks.uncompressed_offset.append(-(-end // BLOCK_SIZE) * BLOCK_SIZE)
     chunks.uncompressed_size.append(len(plain))
-    chunks.compressed.append(True)
+    chunks.flags.append(CHUNK_HAS_CRC32 | CHUNK_IS_COMPRESSED)
     chunks.piece.append(piece[0])
     chunks.piece_offset.append(piece[1])
 
@@ -141,7 +142,7 @@ def _write_meta(chunks: _ZranChunks, pieces: Pieces, reader: ZranReader, out: Si
         meta_ci_offset=0,
         meta_ci_compressed_size=len(stored),
         meta_ci_uncompressed_size=len(array),
-        meta_digest=bytes.fromhex(out.hexdigest()),
+        meta_blob_id=out.hexdigest(),
         meta_size=out.size,
     )
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from storage.image._inodes import is_kind
 from storage.image.v5._ondisk import ALIGNMENT, INODE
-from storage.image.v5._super import read_super_block
+from storage.image.v5._super import read_super_block, table_at
 
 if TYPE_CHECKING:
     from storage.image._image import Image
@@ -120,8 +120,7 @@ class Amplifier:
 def _rows_by_number(image: Image) -> npt.NDArray[np.int64]:
     """The inode row of each inode number; further names of a file have numbers of their own."""
     data = image.data
-    start, size = read_super_block(data).inode_table
-    slots = np.frombuffer(data, "<u4", size // 4, start).astype(np.int64)
+    slots = table_at(data, np.dtype("<u4"), read_super_block(data).inode_table).astype(np.int64)
     count = max((len(data) - INODE.itemsize) // ALIGNMENT + 1, 0)
     ino = np.ndarray(count, INODE, data.data, strides=(ALIGNMENT,))["ino"][slots]
     return np.searchsorted(image.inodes.nid, ino.astype(np.int64))

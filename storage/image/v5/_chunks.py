@@ -17,7 +17,7 @@ from storage.errors import FormatError
 from storage.image._chunks import blob_rows
 from storage.image._ondisk import CHUNK_HAS_CRC32, MAX_CHUNK_SIZE
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.tables import Blobs, Chunks
+from storage.image.tables import PLAIN, Blobs, Chunks
 from storage.image.v5._ondisk import CHUNK_COMPRESSED
 
 __all__ = ["Numbered", "chunk_table", "number_chunks"]
@@ -133,6 +133,13 @@ def chunk_table(infos: Sequence[BlobInfo], blobs: Blobs, records: np.ndarray) ->
         has_digest=known,
         crc32c=_scattered(count, rows, np.where(checked, records["crc32"], 0).astype(np.uint32)),
         has_crc32c=_scattered(count, rows, checked),
+        encrypted=np.zeros(count, np.bool_),
+        unit=np.arange(count),
+        unit_offset=np.zeros(count, np.int32),
+        unit_size=columns["uncompressed_size"].astype(np.int32),
+        kind=np.full(count, PLAIN, np.uint8),
+        own_size=columns["compressed_size"],
+        inflate={},
         **columns,
     )
 

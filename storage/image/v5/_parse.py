@@ -28,13 +28,14 @@ from storage.image.v5._ondisk import (
     INODE_XATTR,
     SUPER_BLOCK_SIZE,
 )
-from storage.image.v5._super import SuperBlock, read_blob_table, read_super_block
+from storage.image.v5._super import SuperBlock, read_blob_table, read_super_block, table_at
 
 __all__ = ["Parsed", "parse"]
 
 I64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 _MAX_NAME = 255
+_MAX_DEPTH = 2048  # names of one letter in a path of 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +119,11 @@ def _at(data: Bytes, dtype: np.dtype) -> np.ndarray:
 
 def _read_records(data: Bytes, block: SuperBlock) -> tuple[np.ndarray, I64]:
     """All inodes, in the order of their numbers, and where each lies."""
-    start, size = block.inode_table
-    slots = np.frombuffer(data, "<u4", size // 4, start).astype(np.int64)
+    slots = table_at(data, np.dtype("<u4"), block.inode_table).astype(np.int64)
     offsets = slots * ALIGNMENT
-    behind = max(SUPER_BLOCK_SIZE, start + size)
+    if len(slots) * INODE.itemsize > len(data):
+        raise FormatError(f"{len(slots)} inodes are too many for {len(data)} bytes", field="inode_table_entries")
+    behind = max(SUPER_BLOCK_SIZE, sum(block.inode_table))
     _require((offsets >= behind) & (offsets + INODE.itemsize <= len(data)), "an inode lies past the end", offsets)
     records = _at(data, INODE)[slots]
     _require(records["name_size"] <= _MAX_NAME, "a name is too long", offsets)
@@ -142,6 +144,12 @@ def _places(data: Bytes, records: np.ndarray, offsets: I64) -> _Places:
     xattr_size[where] = told.astype(np.int64)
     chunks = end + np.where(has_xattrs, 8 + _aligned(xattr_size), 0)
     _require(chunks <= len(data), "extended attributes lie past the end", offsets)
+    count = np.where(is_kind(records["mode"], stat.S_IFREG), records["child_count"], 0).astype(np.int64)
+    # Checked before anything of that size is made.
+    ends = chunks + count * CHUNK_RECORD.itemsize
+    _require(ends <= len(data), "a file's chunks lie past the end", offsets)
+    if int((ends - offsets).sum()) > len(data):
+        raise FormatError("inodes lie within each other", field="inode_table_offset")
     return _Places(offsets, symlink, np.where(xattr_size > 0, end + 8, -1), xattr_size, chunks)
 
 
@@ -202,12 +210,23 @@ def _entries(data: Bytes, records: np.ndarray, places: _Places, row_of: I64) -> 
     start = places.record[child] + INODE.itemsize
     length = records["name_size"][child].astype(np.int32)
     _check_names(data, start, length)
+    _check_depth(folders, count, child, places.record)
     return Entries(
         parent=np.repeat(row_of[folders], count).astype(np.int32),
         inode=row_of[child].astype(np.int32),
         name_offset=start,
         name_length=length,
     )
+
+
+def _check_depth(folders: I64, count: I64, child: I64, offsets: I64) -> None:
+    """Directories are not nested deeper than a path can be long; `folders` are those with children."""
+    parent = np.zeros(len(offsets), np.int64)
+    parent[child] = np.repeat(folders, count)
+    ancestor = np.searchsorted(folders, parent[folders])
+    for _ in range(_MAX_DEPTH.bit_length() - 1):
+        ancestor = ancestor[ancestor]
+    _require(ancestor == 0, f"directories are nested deeper than {_MAX_DEPTH}", offsets[folders])
 
 
 def _check_names(data: Bytes, start: I64, length: np.ndarray) -> None:
@@ -228,8 +247,6 @@ def _read_extents(
     counts = np.where(regular, taken["child_count"], 0).astype(np.int64)
     wanted = np.where(regular, -(-inodes.size // block.chunk_size), 0)
     _require(counts == wanted, "a file has too few or too many chunks for its size", places)
-    # Checked before anything of that size is made.
-    _require(places + counts * CHUNK_RECORD.itemsize <= len(data), "a file's chunks lie past the end", places)
     owner = np.repeat(np.arange(len(inodes), dtype=np.int32), counts)
     step = CHUNK_RECORD.itemsize // ALIGNMENT
     number = spread(np.zeros_like(counts), counts)
@@ -247,8 +264,7 @@ def _read_extents(
 
 def _prefetch(data: Bytes, block: SuperBlock, row_of: I64) -> npt.NDArray[np.int32]:
     """Rows of the prefetch table, up to the padding; a number that is no inode is passed over."""
-    start, size = block.prefetch_table
-    numbers = np.frombuffer(data, "<u4", size // 4, start).astype(np.int64)
+    numbers = table_at(data, np.dtype("<u4"), block.prefetch_table).astype(np.int64)
     ends = np.flatnonzero(numbers == 0)
     numbers = numbers[: ends[0]] if len(ends) else numbers
     return row_of[numbers[numbers <= len(row_of)] - 1].astype(np.int32)

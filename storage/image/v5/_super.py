@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from storage.image.v5._ondisk import (
     VERSION,
 )
 
-__all__ = ["SuperBlock", "is_v5", "read_blob_table", "read_super_block"]
+__all__ = ["SuperBlock", "is_v5", "read_blob_table", "read_super_block", "table_at"]
 
 T = TypeVar("T")
 
@@ -138,6 +138,11 @@ def _check_tables(block: SuperBlock, end: int) -> None:
         raise FormatError(message, field="inode_table_entries")
 
 
+def table_at(data: npt.NDArray[np.uint8], dtype: np.dtype, span: tuple[int, int]) -> np.ndarray:
+    """Records of a table that `read_super_block` found to lie in the file."""
+    return data[span[0] : sum(span)].view(dtype)
+
+
 def read_blob_table(data: npt.NDArray[np.uint8], block: SuperBlock) -> tuple[BlobInfo, ...]:
     """The image's blobs: names from the blob table, numbers from the extended one, if there is one.
 
@@ -148,8 +153,8 @@ def read_blob_table(data: npt.NDArray[np.uint8], block: SuperBlock) -> tuple[Blo
     UnsupportedError
         If a blob has a feature that v5 images have no use of.
     """
-    start, size = block.ext_blob_table
-    extended = np.frombuffer(data, EXT_BLOB_ENTRY, size // EXT_BLOB_ENTRY.itemsize, start)
+    size = block.ext_blob_table[1]
+    extended = table_at(data, EXT_BLOB_ENTRY, block.ext_blob_table)
     named = _names(data[block.blob_table[0] : sum(block.blob_table)].tobytes(), block)
     if size and len(extended) < len(named):
         message = f"{len(named)} blobs, but {len(extended)} in the extended blob table"
@@ -183,7 +188,7 @@ def _blob_info(
     index: int, name: bytes, readahead: tuple[int, int], entry: np.void | None, block: SuperBlock
 ) -> BlobInfo:
     features = BlobFeatures.V5_NO_EXT_BLOB_TABLE if entry is None else _features(index, int(entry["features"]))
-    counts = {field: 0 if entry is None else int(entry[field]) for field in _LIMITS}
+    counts: dict[str, Any] = {field: 0 if entry is None else int(entry[field]) for field in _LIMITS}
     for field, limit in _LIMITS.items():
         if counts[field] > limit:
             raise FormatError(f"a blob's entry has {field} {counts[field]}", blob=index, field=field)

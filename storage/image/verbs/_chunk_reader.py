@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
-from storage.codec import buffer, crc32c, decompress_into, digest
-from storage.errors import FormatError, IntegrityError, MissingBlobError
+from storage.codec import buffer
+from storage.errors import IntegrityError, MissingBlobError
 from storage.image._image import Image
+from storage.image.decode import Decoder, Fetched
 
 __all__ = ["ChunkReader"]
 
@@ -28,6 +27,7 @@ class ChunkReader:
 
     def __init__(self, image: Image, folder: str | Path) -> None:
         self._image = image
+        self._decoder = Decoder(image.infos, image.chunks)
         self._folder = Path(folder)
         self._files: dict[int, int] = {}
 
@@ -43,7 +43,8 @@ class ChunkReader:
         """
         chunks = self._image.chunks
         offset, size = int(chunks.compressed_offset[row]), int(chunks.compressed_size[row])
-        return self.decode(row, self.stored(int(chunks.blob[row]), offset, size))
+        blob = int(chunks.blob[row])
+        return self.open(blob, offset, self.stored(blob, offset, size)).chunk(row)
 
     def stored(self, blob: int, offset: int, size: int) -> memoryview:
         """Bytes of a blob as they are kept; valid until the next call in this thread.
@@ -62,23 +63,9 @@ class ChunkReader:
             raise IntegrityError("the blob ends before this chunk does", **self._where(blob, offset))
         return data
 
-    def decode(self, row: int, stored: memoryview) -> memoryview:
-        """A chunk's bytes from what is kept of it, verified by all that the image knows of them."""
-        chunks = self._image.chunks
-        info = self._image.infos[int(chunks.blob[row])]
-        plain = stored
-        if chunks.compressed[row]:
-            plain = buffer("plain", int(chunks.uncompressed_size[row]))
-            try:
-                decompress_into(info.compressor, stored, plain)
-            except FormatError as error:
-                raise IntegrityError(error.message, **self._of_chunk(row)) from error
-        if chunks.has_digest[row]:
-            if digest(info.digester, plain) != chunks.digest[row].tobytes():
-                raise IntegrityError("a chunk is not what its digest says", **self._of_chunk(row))
-        elif chunks.has_crc32c[row] and crc32c(plain) != int(chunks.crc32c[row]):
-            raise IntegrityError("a chunk is not what its CRC32C says", **self._of_chunk(row))
-        return plain
+    def open(self, blob: int, base: int, stored: memoryview) -> Fetched:
+        """Bytes of a blob from offset `base` on, to be asked for their chunks."""
+        return self._decoder.open(blob, base, stored)
 
     def descriptor(self, blob: int) -> int:
         """The open file of a blob.
@@ -107,11 +94,6 @@ class ChunkReader:
 
     def _where(self, blob: int, offset: int) -> dict[str, object]:
         return {"blob": self._image.infos[blob].blob_id, "offset": offset}
-
-    def _of_chunk(self, row: int) -> dict[str, object]:
-        chunks = self._image.chunks
-        where = self._where(int(chunks.blob[row]), int(chunks.compressed_offset[row]))
-        return {**where, "chunk": int(np.int64(chunks.index[row]))}
 
     def __enter__(self) -> ChunkReader:
         return self

@@ -75,7 +75,8 @@ def runs(chunks: Chunks) -> Iterator[range]:
     if not len(rows):
         return
     end = start + length
-    apart = (np.diff(rows) != 1) | (np.diff(chunks.blob[rows]) != 0) | (end[rows][:-1] != start[rows][1:])
+    split = (np.diff(chunks.unit[rows]) != 0) & (end[rows][:-1] != start[rows][1:])
+    apart = (np.diff(rows) != 1) | (np.diff(chunks.blob[rows]) != 0) | split
     group = np.concatenate([[0], np.cumsum(apart)])
     begin = start[rows][np.searchsorted(group, group)]
     part = (start[rows] - begin) // _SPAN
@@ -90,14 +91,14 @@ def _verify_run(image: Image, reader: ChunkReader, rows: range) -> _Verified:
     size = int(chunks.compressed_offset[rows[-1]] + chunks.compressed_size[rows[-1]]) - first
     looked = int(chunks.uncompressed_size[rows.start : rows.stop].sum())
     try:
-        data = reader.stored(int(chunks.blob[rows.start]), first, size)
+        blob = int(chunks.blob[rows.start])
+        fetched = reader.open(blob, first, reader.stored(blob, first, size))
     except StorageError as error:
         return _Verified([error], 0, 0, looked)
     errors, count, plain = list[StorageError](), 0, 0
     for row in rows:
-        at = int(chunks.compressed_offset[row]) - first
         try:
-            found = reader.decode(row, data[at : at + int(chunks.compressed_size[row])])
+            found = fetched.chunk(row)
         except StorageError as error:
             errors.append(error)
             continue

@@ -86,6 +86,7 @@ def statistics(image: Image, base: Image | None = None) -> Statistics:
     distinct, rows = _distinct(image)
     known = np.isin(distinct, _distinct(base)[0]) if base is not None else np.zeros(len(rows), np.bool_)
     own, reused = rows[~known], rows[known]
+    stored = chunks.own_size  # the reference counts no batch
     bits = np.minimum(np.frexp(size.astype(np.float64))[1], _SIZE_CLASSES - 1)
     return Statistics(
         dirs=1 + int(is_kind(kinds, stat.S_IFDIR).sum()),
@@ -93,16 +94,16 @@ def statistics(image: Image, base: Image | None = None) -> Statistics:
         symlinks=int(is_kind(kinds, stat.S_IFLNK).sum()),
         chunks=len(extents),
         file_size=int(size.sum()),
-        comp_size=int(chunks.compressed_size[extents.chunk].sum()),
+        comp_size=int(stored[extents.chunk].sum()),
         uncomp_size=int(chunks.uncompressed_size[extents.chunk].sum()) + padding,
         padding_size=padding,
         chunk_sizes=tuple(int((-(-size // (1 << bit))).sum()) for bit in _CHUNK_BITS.tolist()),
         file_sizes=tuple(np.bincount(bits, minlength=_SIZE_CLASSES).tolist()),
         own_chunks=len(own),
-        own_comp_size=int(chunks.compressed_size[own].sum()),
+        own_comp_size=int(stored[own].sum()),
         own_uncomp_size=int(chunks.uncompressed_size[own].sum()),
         ref_chunks=len(reused),
-        ref_comp_size=int(chunks.compressed_size[reused].sum()),
+        ref_comp_size=int(stored[reused].sum()),
         ref_uncomp_size=int(chunks.uncompressed_size[reused].sum()),
     )
 

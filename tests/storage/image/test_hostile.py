@@ -7,9 +7,7 @@ endless walk, and no memory out of proportion.
 from __future__ import annotations
 
 import random
-import resource
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +18,7 @@ from storage.events import Recorder
 from storage.factory import open_store
 from storage.image import Image, load_blob_meta_file, open_bootstrap, open_image, read_blob_meta
 from storage.image.build import build
-
-MAX_GROWTH_KIB = 300 << 10
+from storage.testing.spoilt import flipped, survives
 
 
 @pytest.fixture(scope="module")
@@ -41,43 +38,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def ask_everything(image: Image) -> None:
-    """Every question that an image answers about every file; errors of ours are answers."""
-    paths, rows = image.paths()
-    for path, row in zip(paths, rows.tolist(), strict=True):
-        questions: list[Callable[[], object]] = [
-            lambda path=path: image.lookup(path),
-            lambda row=row: image.stat(row),
-            lambda row=row: image.xattrs(row),
-            lambda row=row: image.path_of(row),
-            lambda row=row: image.segments(row, 0, 1 << 20),
-            lambda row=row: image.segments(row, 5000, 1),
-        ]
-        mode = int(image.inodes.mode[row])
-        if stat.S_ISLNK(mode):
-            questions.append(lambda row=row: image.readlink(row))
-        if stat.S_ISDIR(mode):
-            questions.append(lambda row=row: image.children(row))
-        for question in questions:
-            try:
-                question()
-            except StorageError:
-                continue
-
-
-def survives(open_it: Callable[[], Image]) -> bool:
-    """Whether it opens; then all is asked. Anything but an error of ours is raised."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
-        image = open_it()
-    except StorageError:
-        return False
-    finally:
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MAX_GROWTH_KIB
-    ask_everything(image)
-    return True
-
-
 def test_whole(small: Path) -> None:
     """The image that is spoilt below is a good one."""
     assert survives(lambda: open_image(small))
@@ -91,15 +51,6 @@ def test_cut_short(small: Path) -> None:
     for length in sorted(lengths):
         with pytest.raises(FormatError):
             open_bootstrap(data[:length])
-
-
-def flipped(data: bytes, dice: random.Random, flips: int, within: range) -> bytes:
-    """The same with some bytes changed: a bit, or the whole."""
-    spoilt = bytearray(data)
-    for _ in range(flips):
-        at = dice.choice(within)
-        spoilt[at] = dice.choice([spoilt[at] ^ 1 << dice.randrange(8), 0, 0xFF, dice.randrange(256)])
-    return bytes(spoilt)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -26,6 +26,8 @@ def table() -> Table:
             offset=np.arange(count, dtype=np.int64) * 4096,
             size=np.full(count, 4096, np.int64),
             known=np.array(known or [1] * count, np.uint8),
+            unit=np.arange(count),
+            kind=np.zeros(count, np.uint8),
         )
 
     return make

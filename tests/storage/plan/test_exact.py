@@ -196,6 +196,8 @@ def test_nothing_is_claimed_twice(
         np.arange(count, dtype=np.int64) * 4096,
         np.full(count, 4096, np.int64),
         np.ones(count, np.uint8),
+        np.arange(count),
+        np.zeros(count, np.uint8),
     )
     machine = decider(layout, Options(EXACT, window, 1000, 10))
     under_way = [begin(machine, [row % count for row in rows]) for rows in reads]

@@ -24,7 +24,8 @@ def layout_of(rng: np.random.Generator, chunks: int, blobs: int = 1) -> Layout:
         start[mine] = np.cumsum(space[mine]) - length[mine]
         offset[mine] = np.cumsum(size[mine]) - size[mine]
     known = (rng.random(chunks) < 0.95).astype(np.uint8)
-    return Layout(blob, start, start + length, offset, size, known)
+    alone = np.zeros(chunks, np.uint8)
+    return Layout(blob, start, start + length, offset, size, known, np.arange(chunks), alone)
 
 
 def workload_of(

@@ -205,7 +205,10 @@ def _two_reads(think: tuple[int, int], threads: int = 1, chunks: tuple[int, int]
     from storage.plan import Layout, Segments
 
     rows = np.arange(3)
-    layout = Layout(rows * 0, rows * 1_024, (rows + 1) * 1_024, rows * 4_096, rows * 0 + 4_096, np.ones(3, np.uint8))
+    known, alone = np.ones(3, np.uint8), np.zeros(3, np.uint8)
+    layout = Layout(
+        rows * 0, rows * 1_024, (rows + 1) * 1_024, rows * 4_096, rows * 0 + 4_096, known, np.arange(3), alone
+    )
     return Workload(
         read_id=np.arange(2),
         think_ns=np.array(think),

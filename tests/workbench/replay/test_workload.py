@@ -24,6 +24,8 @@ class Chunks:
     uncompressed_size = np.full(3, 10)
     has_digest = np.ones(3, bool)
     has_crc32c = np.zeros(3, bool)
+    unit = np.arange(3)
+    kind = np.zeros(3, np.uint8)
 
 
 class TwoFiles:

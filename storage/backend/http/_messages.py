@@ -1,0 +1,187 @@
+"""What is sent and what comes back."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from storage.backend.http._secret import mask_url
+from storage.errors import BackendError
+
+__all__ = ["Auth", "Failure", "Request", "Response", "origin_of", "without_credentials"]
+
+_REST = 1 << 16
+_CODE = re.compile(rb'(?:<Code>|"code"\s*:\s*")([A-Za-z_]{2,60})(?:</Code>|")')  # S3's, OSS's; a registry's
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+def without_credentials(headers: dict[str, str]) -> dict[str, str]:
+    """The headers that another host may see."""
+    return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL.
+
+    Raises
+    ------
+    BackendError
+        If it is not one of ``http`` or ``https``.
+    """
+    parts = _split(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if known and url.isascii() and url.isprintable() and " " not in url:
+            return parts
+    except ValueError:
+        pass
+    raise BackendError("is not an http URL", url=mask_url(url))
+
+
+@dataclass
+class Request:
+    """A request, before it is known which way it goes.
+
+    Attributes
+    ----------
+    method, url, headers, body
+        What is sent. A body that is a file is sent from its start, and needs a ``Content-Length``.
+    redirected
+        Called with where a redirect leads; gives where to go instead.
+    refused
+        Called with an answer that is a refusal, or None where there was no answer; gives where to go instead, or
+        None.
+    direct
+        Never through a proxy or a mirror, and without the backend's credentials: it has what it needs.
+    stream
+        The timeout is for each piece of the body, not for all of it.
+    expected
+        Statuses that are an answer, not a failure.
+    where
+        Added to errors: blob, offset.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | IO[bytes] | None = None
+    redirected: Callable[[str, Response], str] = lambda location, response: location
+    refused: Callable[[Response | None], str | None] = lambda response: None
+    direct: bool = False
+    stream: bool = False
+    expected: tuple[int, ...] = (200, 201, 202, 204, 206)
+    where: dict[str, object] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {mask_url(self.url)}, headers={sorted(self.headers)})"
+
+
+class Response:
+    """An answer whose body is still on the wire.
+
+    Attributes
+    ----------
+    status, headers, url
+        Of the answer; `url` is where it came from.
+    ttfb_ns
+        Nanoseconds from sending to the end of the headers.
+    unhurried
+        From this call on the timeout is for each piece of the body, not for all of it.
+    code
+        Of a refusal: what the server calls it, if it does.
+    """
+
+    code = ""
+
+    def __init__(self, url: str, raw: http.client.HTTPResponse, ttfb_ns: int, unhurried: Callable[[], None]) -> None:
+        self.url = url
+        self.status = raw.status
+        self.headers = raw.headers
+        self.ttfb_ns = ttfb_ns
+        self.unhurried = unhurried
+        self._raw = raw
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer from the body; less only where the body ends."""
+        done = 0
+        while done < len(buffer) and (count := self._raw.readinto(buffer[done:])):
+            done += count
+        return done
+
+    def read(self, limit: int) -> bytes:
+        """The body, which may not be longer than `limit`.
+
+        Raises
+        ------
+        BackendError
+            If it is.
+        """
+        content = io.BytesIO()
+        while content.tell() <= limit and (piece := self._raw.read(min(limit + 1 - content.tell(), 1 << 16))):
+            content.write(piece)
+        if content.tell() > limit:
+            raise BackendError(f"an answer is longer than {limit:,} bytes", url=mask_url(self.url))
+        length = self.headers.get("content-length", "")
+        if length.isdecimal() and content.tell() != int(length) and self._raw.length != 0:
+            raise Failure(BackendError("the answer ends early", url=mask_url(self.url)))
+        return content.getvalue()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the body has been read, so that the connection is free for another request."""
+        return self._raw.isclosed()
+
+    def finish(self) -> None:
+        """Read on to the end if it is not far, so that the connection can be used again; learn what a refusal says."""
+        rest = b""
+        if not self.finished and (self._raw.length or 0) <= _REST:
+            while len(rest) < _REST and (piece := self._raw.read(_REST - len(rest))):
+                rest += piece
+        if self.status >= 400 and (found := _CODE.search(rest)):
+            self.code = found[1].decode()
+
+    def __repr__(self) -> str:
+        return f"Response({self.status} from {mask_url(self.url)})"
+
+
+class Failure(Exception):  # noqa: N818 - not raised to callers
+    """An attempt that failed in a way that another may not.
+
+    Attributes
+    ----------
+    error
+        Raised if there is no other attempt.
+    retry_after
+        Seconds that the server asks us to wait; None if it does not.
+    free
+        Whether the attempt does not count: a kept connection that turned out to be closed.
+    """
+
+    def __init__(self, error: BackendError, retry_after: float | None = None, free: bool = False) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+        self.free = free
+
+
+class Auth(Protocol):
+    """Says who we are; asked for requests to the backend's own host only, never for another."""
+
+    def prepare(self, request: Request) -> None:
+        """Add headers, or a signature over those that are there; called before each attempt."""
+
+    def challenged(self, request: Request, response: Response) -> bool:
+        """The host answered 401 to the prepared request: get better credentials; false if there are none.
+
+        The connection is free by now: new requests may be made.
+        """

@@ -1,0 +1,64 @@
+"""Layers that the reference merged, merged by us: the same bytes, and the tree that must come of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.errors import UnsupportedError
+from storage.image import Image, open_bootstrap
+from storage.image.verbs import check, merge
+
+
+def layers_of(variant: Any) -> list[Path]:
+    """The bootstraps that the reference was given, in its order."""
+    command = variant.ref["commands"][-1]
+    return [variant.folder / word for word in command if word.endswith(".boot") and word != "merged.boot"] + [
+        variant.folder / word for word in command if word.startswith("boots/")
+    ]
+
+
+def shown(image: Image) -> set[bytes]:
+    """All paths."""
+    return set(image.paths()[0])
+
+
+@pytest.fixture(params=["layers-v6-merge-none", "layers-v6-snapshotter-tar-rafs", "layers-v5-merge-none"])
+def merged(request: pytest.FixtureRequest, refs: Path, variants_by_name: dict[str, Any]) -> Any:
+    """A reference image of merged layers that can be read."""
+    if request.param not in variants_by_name:
+        pytest.skip(f"no {request.param} in {refs}")
+    variant = variants_by_name[request.param]
+    try:
+        open_bootstrap(variant.folder)
+    except UnsupportedError as refusal:
+        pytest.skip(f"refused by name: {refusal.message}")
+    return variant
+
+
+def test_same_bytes(merged: Any, tmp_path: Path) -> None:
+    """Our merge of the same layers is the reference's, byte for byte."""
+    prefetch = ["/"] if "--prefetch-policy" in merged.ref["commands"][-1] else []
+    made = merge(layers_of(merged), tmp_path / "merged.boot", prefetch=prefetch)
+    its = (merged.folder / "merged.boot").read_bytes()
+    print(f"{merged.name:32} {len(its):7,} bytes, {made.files} files in {len(made.blobs)} blobs")
+    assert made.bootstrap.read_bytes() == its
+
+
+def test_shows_the_tree(merged: Any, tmp_path: Path) -> None:
+    """The merged image has exactly the files of the merged tree, and every chunk is there."""
+    made = merge(layers_of(merged), tmp_path / "merged.boot")
+    assert shown(open_bootstrap(made.bootstrap).image()) == set(merged.tree())
+    report = check(made.bootstrap, merged.folder / "blobs", deep=True)
+    assert report.ok, report.problems
+
+
+def test_in_two_steps(merged: Any, tmp_path: Path) -> None:
+    """Whiteouts that are kept are there for a later merge: (a, (b, c)) shows what (a, b, c) does."""
+    low, high = layers_of(merged)
+    upper = merge([high, high], tmp_path / "upper.boot", keep_whiteouts=True).bootstrap
+    assert any(b"/.wh." in path for path in shown(open_bootstrap(upper).image()))
+    both = merge([upper], tmp_path / "both.boot", parent=low).bootstrap
+    assert shown(open_bootstrap(both).image()) == set(merged.tree())
