@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from storage.errors import PathError
 from storage.fs import Rafs
 from storage.image import open_image
-from storage.image.build import build, directory_tree
+from storage.image.build import CONVERSIONS, build, build_layer, directory_tree, guess_conversion
 from storage.plan import Segments, explain, plan_layout, plan_options
 from workbench.cli._main import example, group
 from workbench.cli._options import blobs_option, image_argument, json_option, temporary_store
@@ -27,22 +27,34 @@ __all__: list[str] = []
 
 
 @group.command(
-    "build", **example("workbench build ./rootfs -o image", "workbench build . -o image --compressor lz4_block")
+    "build", **example("workbench build ./rootfs -o image", "workbench build layer.tar.gz -o image --type targz-ref")
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for bootstrap and blobs.")
+@click.option("--type", "conversion", type=click.Choice(CONVERSIONS), help="What SRC is, and becomes; else guessed.")
 @click.option("--compressor", default="zstd", show_default=True, help="none, lz4_block, gzip or zstd.")
 @click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
 @click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
 @click.option("--leave-out", multiple=True, metavar="NAME", help="A name in SRC itself not to take; may be repeated.")
 @json_option
 def build_command(
-    source: Path, out: Path, compressor: str, digester: str, chunk_size: int, leave_out: tuple[str, ...], as_json: bool
+    source: Path,
+    out: Path,
+    conversion: str | None,
+    compressor: str,
+    digester: str,
+    chunk_size: int,
+    leave_out: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Build a RAFS v6 image of a directory, as nydus-image would."""
+    """Build a RAFS v6 image of a directory or a tar, as nydus-image would."""
     start = time.monotonic()
-    tree = directory_tree(source, leave_out)
-    made = build(tree, out, compressor=compressor, digester=digester, chunk_size=chunk_size, progress=True)
+    conversion = conversion or guess_conversion(source)
+    options: dict[str, Any] = {"compressor": compressor, "digester": digester, "chunk_size": chunk_size}
+    if conversion == "directory":
+        made = build(directory_tree(source, leave_out), out, **options, progress=True)
+    else:
+        made = build_layer(source, out, conversion=conversion, **options, progress=True)
     if as_json:
         print(json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in vars(made).items()}))
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from storage.image.build._blob import ChunkList, Sink, write_blob
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node, directory_tree, walk
+from storage.image.build._partial import Partial
 from storage.image.build._prefetch import Prefetch, arrange
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._v5 import write_v5
@@ -107,7 +106,7 @@ def build(
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
-        with _partial(blobs) as partial:
+        with Partial(blobs) as partial:
             sink, shown = Sink(partial.file), _files(source, order, progress)
             if version == 5:
                 chunks, blob_id, image = write_v5(
@@ -127,7 +126,7 @@ def build(
             blob = blobs / blob_id if blob_id else None
             partial.keep(blob)
         if not inline:
-            with _partial(Path(out)) as partial:
+            with Partial(Path(out)) as partial:
                 partial.file.write(image)
                 partial.keep(Path(out) / "bootstrap")
     except OSError as error:
@@ -183,28 +182,3 @@ def _shown(files: Iterable[Node], total: int | None, progress: bool) -> Iterator
         for node in files:
             yield node
             bar.update(node.size)
-
-
-class _partial:  # noqa: N801
-    """A file under another name until it is kept."""
-
-    def __init__(self, folder: Path) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=folder)
-        self.file = os.fdopen(descriptor, "wb", buffering=1 << 20)
-        self._name: Path | None = Path(name)
-
-    def keep(self, path: Path | None) -> None:
-        """Give the file its name."""
-        self.file.close()
-        if path is not None and self._name is not None:
-            self._name.chmod(0o644)
-            self._name.replace(path)
-            self._name = None
-
-    def __enter__(self) -> _partial:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-        if self._name is not None:
-            self._name.unlink(missing_ok=True)
