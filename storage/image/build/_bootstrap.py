@@ -150,7 +150,9 @@ def _dump_node(
     if node.is_dir:
         _put_dirents(image, node, parent, node.data_offset + shift, tail, shift, meta, block_size)
     elif node.is_link:
-        _put(image, tail if node.inline else node.data_offset + shift, node.target)
+        whole = node.size - node.size % block_size if node.inline else node.size
+        _put(image, node.data_offset + shift, node.target[:whole])
+        _put(image, tail, node.target[whole:])
     elif node.is_reg:
         layout = CHUNK_BASED
         union = _chunk_format(node, chunks, chunk_size, block_size)

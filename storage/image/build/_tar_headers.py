@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from storage.errors import FormatError, UnsupportedError
+from storage.image._ondisk import TAR_BLOCK_SIZE as TAR_BLOCK
 from storage.image._ondisk import XATTR_PREFIXES
 
 __all__ = ["TAR_BLOCK", "Source", "TarEntry", "TarStream", "tar_entries"]
 
-TAR_BLOCK = 512
 _MAX_EXTENSION = 1 << 20  # of one extended header: names and xattrs are far shorter
 _MAX_PATH = 4096
 _MAX_SIZE = 1 << 44  # what a blob can hold
