@@ -71,9 +71,15 @@ class IndexedChunkMap:
 
     def set_ready(self, first: int, last: int, indexes: list[int]) -> None:
         """Mark chunks as ready, with one write for the bytes that `first` to `last` lie in."""
+        start, end = first >> 3, (last >> 3) + 1
+        before = self._bits[start:end]
         for index in indexes:
             self._bits[index >> 3] |= 0x80 >> (index & 7)
-        self._write(first >> 3, (last >> 3) + 1)
+        try:
+            self._write(start, end)
+        except CacheError:
+            self._bits[start:end] = before
+            raise
 
     def clear(self, index: int) -> None:
         """Mark a chunk as gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 from storage.backend import BlobReader, Transfer
 from storage.codec import buffer
 from storage.device import BlobInfo
-from storage.errors import StorageError
+from storage.errors import CacheError, IntegrityError, StorageError
 from storage.events import Cause, Kind
-from storage.image.decode import Decoder
+from storage.image.decode import Decoder, Fetched
 from storage.image.tables import Chunks
 from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from storage.cache._filecache import FileCache
 
 __all__ = ["Fetcher"]
+
+_log = logging.getLogger("storage.cache")
 
 
 class Fetcher:
@@ -32,6 +35,7 @@ class Fetcher:
         self._cache = cache
         self._decoder = Decoder(infos, chunks)
         self._readers = readers
+        self._refused = False
         # The first ones are those of the blobs' blob.meta.
         self._ids = itertools.count(len(infos))
         self._layout = layout = cache.decider.layout
@@ -55,29 +59,40 @@ class Fetcher:
         persisted = self._decode(read, cursor, read_id, fetch_id, data, admitted)
         with cache.changed:
             if persisted:
-                first = cache.first_chunk[self._blob[rows.start]]
-                bits = [row - first for row in persisted]
-                cache.files[self._blob[rows.start]].map.set_ready(bits[0], bits[-1], bits)
+                self._mark_ready(persisted, read_id, fetch_id)
             cache.decider.persisted(read)
             cache.changed.notify_all()
 
     def _request(self, rows: range, read_id: int, fetch_id: int) -> memoryview:
         blob, start = self._blob[rows.start], self._start[rows.start]
         data = buffer("fetched", self._end[rows[-1]] - start)
+        self._read_into(data, blob, start, read_id, fetch_id)
+        return data
+
+    def _read_into(self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int) -> None:
         begun = time.monotonic_ns()
         transfer: Transfer | None = None
         try:
             transfer = self._readers[blob].read_into(data, start)
         finally:
             self._cache.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
-        return data
+
+    def _refetch(self, row: int, base: int, data: memoryview, read_id: int) -> Fetched:
+        """Ask once more for what does not verify, as it may have been spoilt on its way; the error of that is final."""
+        blob, start, end = self._blob[row], self._start[row], self._end[row]
+        begun, fetch_id = time.monotonic_ns(), next(self._ids)
+        self._cache.log.retried_chunk(read_id, fetch_id, blob, row)
+        self._read_into(data[start - base : end - base], blob, start, read_id, fetch_id)
+        self._cache.log.fetched(begun, read_id, fetch_id, blob, row, (start, end - start), Cause.REFETCH, 0, False)
+        return self._decoder.open(blob, base, data)
 
     def _decode(
         self, read: Read, cursor: Cursor | None, read_id: int, fetch_id: int, data: memoryview, admitted: set[int]
     ) -> list[int]:
         """Decode, verify, hand out and write chunk by chunk; returns the chunks written."""
         cache, rows, blob = self._cache, read.chunks, self._blob[read.chunks.start]
-        file, fetched = cache.files[blob], self._decoder.open(blob, self._start[rows.start], data)
+        file, base = cache.files[blob], self._start[rows.start]
+        fetched = self._decoder.open(blob, base, data)
         begun, decoding, persisting, size = time.monotonic_ns(), 0, 0, 0
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
@@ -90,26 +105,49 @@ class Fetcher:
             before = time.monotonic_ns()
             try:
                 plain = fetched.chunk(row)
-            except StorageError:
-                if wanted:
+            except StorageError as error:
+                if not wanted:
+                    self._not_kept(row, read_id, fetch_id)
+                    continue
+                if not isinstance(error, IntegrityError):
                     raise
-                cache.log.failed_chunk(read_id, fetch_id, blob, row)
-                with cache.changed:
-                    cache.decider.store_failed(row)
-                continue
+                fetched = self._refetch(row, base, data, read_id)
+                plain = fetched.chunk(row)
             if wanted and cursor is not None:
                 offset = read.segments.offset[pos - 1]
                 cursor.put(plain[offset : offset + read.segments.length[pos - 1]])
             decoded = time.monotonic_ns()
             if row in admitted:
-                file.write(plain, self._offset[row])
-                written.append(row)
+                try:
+                    file.write(plain, self._offset[row])
+                    written.append(row)
+                except CacheError as error:
+                    self._not_kept(row, read_id, fetch_id, error)
             decoding += decoded - before
             persisting += time.monotonic_ns() - decoded
             size += len(plain)
         cache.log.work(Kind.DECODE, begun, decoding, read_id, fetch_id, blob, rows, size)
         cache.log.work(Kind.PERSIST, begun + decoding, persisting, read_id, fetch_id, blob, rows, size)
         return written
+
+    def _mark_ready(self, rows: list[int], read_id: int, fetch_id: int) -> None:
+        """Set the bits of chunks of one blob that are written."""
+        blob = self._blob[rows[0]]
+        bits = [row - self._cache.first_chunk[blob] for row in rows]
+        try:
+            self._cache.files[blob].map.set_ready(bits[0], bits[-1], bits)
+        except CacheError as error:
+            for row in rows:
+                self._not_kept(row, read_id, fetch_id, error)
+
+    def _not_kept(self, row: int, read_id: int, fetch_id: int, refused: CacheError | None = None) -> None:
+        """An admitted chunk does not stay: it is no good, or the disk takes no more and reads go through."""
+        self._cache.log.failed_chunk(read_id, fetch_id, self._blob[row], row)
+        with self._cache.changed:
+            self._cache.decider.store_failed(row)
+        if refused is not None and not self._refused:
+            self._refused = True
+            _log.warning("%s; chunks are read through until it can be", refused)
 
     def evict(self, victims: Sequence[int]) -> None:
         """Punch victims out: first the bit is cleared, then the bytes go."""

@@ -17,44 +17,60 @@ from tqdm.auto import tqdm
 from storage.errors import PathError
 from storage.fs import Rafs
 from storage.image import open_image
-from storage.image.build import CONVERSIONS, build, build_layer, directory_tree, guess_conversion
+from storage.image.build import CONVERSIONS, BuildResult, build, build_layer, directory_tree, guess_conversion
+from storage.image.v5 import Amplifier
+from storage.image.verbs import LayeredTree, docker_layers, oci_layers
 from storage.plan import Segments, explain, plan_layout, plan_options
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option, temporary_store
+from workbench.cli._options import blobs_option, config_option, image_argument, json_option, temporary_store
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []
 
 
 @group.command(
-    "build", **example("workbench build ./rootfs -o image", "workbench build layer.tar.gz -o image --type targz-ref")
+    "build",
+    **example(
+        "workbench build ./rootfs -o image",
+        "workbench build layer.tar.gz -o image --type targz-ref",
+        "workbench build oci-layout -o image --platform linux/arm64",
+        "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
+    ),
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for bootstrap and blobs.")
 @click.option("--type", "conversion", type=click.Choice(CONVERSIONS), help="What SRC is, and becomes; else guessed.")
+@click.option("--platform", metavar="OS/ARCH", help="Which image of an OCI layout that holds several.")
 @click.option("--compressor", default="zstd", show_default=True, help="none, lz4_block, gzip or zstd.")
 @click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
 @click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
+@click.option("--fs-version", "version", type=click.Choice(["5", "6"]), default="6", show_default=True, help="Of RAFS.")
+@click.option("--inline", is_flag=True, help="v5: put the bootstrap at the end of the blob.")
+@click.option("--aligned-chunk", is_flag=True, help="v5: align chunks to 4 KiB, as v6 does.")
+@click.option("--prefetch", multiple=True, metavar="PATH", help="v5: a path to be read ahead; may be repeated.")
+@click.option(
+    "--prefetch-policy",
+    type=click.Choice(["fs", "blob", "none"]),
+    default="none",
+    show_default=True,
+    help="v5: who is told of them.",
+)
 @click.option("--leave-out", multiple=True, metavar="NAME", help="A name in SRC itself not to take; may be repeated.")
 @json_option
 def build_command(
     source: Path,
     out: Path,
     conversion: str | None,
-    compressor: str,
-    digester: str,
-    chunk_size: int,
+    platform: str | None,
+    version: str,
     leave_out: tuple[str, ...],
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Build a RAFS v6 image of a directory or a tar, as nydus-image would."""
+    """Build a RAFS image of a directory, a tar, or an image of layers, as nydus-image would."""
     start = time.monotonic()
-    conversion = conversion or guess_conversion(source)
-    options: dict[str, Any] = {"compressor": compressor, "digester": digester, "chunk_size": chunk_size}
-    if conversion == "directory":
-        made = build(directory_tree(source, leave_out), out, **options, progress=True)
-    else:
-        made = build_layer(source, out, conversion=conversion, **options, progress=True)
+    options |= {"version": int(version), "progress": True}
+    made = _built(source, out, conversion or guess_conversion(source), platform, leave_out, options)
     if as_json:
         print(json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in vars(made).items()}))
         return
@@ -65,13 +81,31 @@ def build_command(
     )
 
 
-@group.command("cat", **example("workbench cat image /json/__init__.py | head"))
+def _built(
+    source: Path, out: Path, conversion: str, platform: str | None, leave_out: tuple[str, ...], options: dict[str, Any]
+) -> BuildResult:
+    if conversion == "directory":
+        return build(directory_tree(source, leave_out), out, **options)
+    if conversion in ("oci", "docker"):
+        layers = oci_layers(source, platform) if conversion == "oci" else docker_layers(source)
+        return build(LayeredTree(layers), out, **options)
+    known = ("compressor", "digester", "chunk_size", "version", "progress")
+    return build_layer(source, out, conversion=conversion, **{key: options[key] for key in known})
+
+
+@group.command(
+    "cat",
+    **example(
+        "workbench cat image /json/__init__.py | head", "workbench cat bootstrap /etc/hosts --config registry.toml"
+    ),
+)
 @image_argument
 @click.argument("path")
 @blobs_option
-def cat(image: Path, path: str, blobs: Path | None) -> None:
+@config_option
+def cat(image: Path, path: str, blobs: Path | None, config: Path | None) -> None:
     """Write a file of an image to standard output."""
-    with temporary_store(image, blobs) as rafs:
+    with temporary_store(image, blobs, config) as rafs:
         _copy(rafs, rafs.lookup(path), sys.stdout.buffer)
 
 
@@ -80,9 +114,10 @@ def cat(image: Path, path: str, blobs: Path | None) -> None:
 @click.argument("path")
 @click.argument("target", type=click.Path(path_type=Path))
 @blobs_option
-def cp(image: Path, path: str, target: Path, blobs: Path | None) -> None:
+@config_option
+def cp(image: Path, path: str, target: Path, blobs: Path | None, config: Path | None) -> None:
     """Copy a file, or a folder with all that is below, out of an image."""
-    with temporary_store(image, blobs) as rafs:
+    with temporary_store(image, blobs, config) as rafs:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
@@ -140,15 +175,17 @@ def explain_command(
     row = opened.lookup(path)
     asked = int(opened.inodes.size[row]) if length is None else length
     segments = Segments(*opened.segments(row, offset, asked))
-    steps = explain(plan_layout(opened.chunks), plan_options(plan, amplify), segments)
+    if opened.version == 5:
+        segments = Segments(*Amplifier(opened, amplify).widened(row, offset, asked, segments))
+    steps = explain(plan_layout(opened.chunks), plan_options(plan, amplify, opened.version), segments)
     if as_json:
         for step in steps:
             print(json.dumps(step._asdict()))
         return
-    size = sum(segments.length)
+    size, count = sum(segments.length), sum(offset >= 0 for offset in segments.offset)
     console = Console(highlight=False)
-    first = f" {segments.chunk[0]}" if len(segments.chunk) == 1 else ""
-    console.print(f"{size:,} bytes from {offset:,} of {path}: {len(segments.chunk)} of its chunks{first}")
+    first = f" {segments.chunk[0]}" if count == 1 else ""
+    console.print(f"{size:,} bytes from {offset:,} of {path}: {count} of its chunks{first}")
     table = Table(box=None, header_style="dim", pad_edge=False)
     for title, justify in (("", "left"), ("from", "right"), ("bytes", "right"), ("given", "right"), ("why", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tqdm.auto import tqdm
 
@@ -17,10 +18,9 @@ from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node, directory_tree, walk
 from storage.image.build._partial import Partial
 from storage.image.build._prefetch import Prefetch, arrange
-from storage.image.build._tar_tree import TarTree
 from storage.image.build._v5 import write_v5
 
-__all__ = ["BuildResult", "build"]
+__all__ = ["BuildResult", "StreamedTree", "build"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,23 @@ class BuildResult:
     blob_bytes: int
 
 
+class StreamedTree(Protocol):
+    """A tree whose files are read in an order of its own.
+
+    Attributes
+    ----------
+    root
+        Whole once `nodes` is used up.
+    """
+
+    root: Node
+
+    def nodes(self) -> Iterator[Node]:
+        """Regular files with content, each to be read before the next one is asked for."""
+
+
 def build(
-    source: str | Path | Node | TarTree,
+    source: str | Path | Node | StreamedTree,
     out: str | Path,
     *,
     compressor: str = "zstd",
@@ -65,7 +80,8 @@ def build(
     Parameters
     ----------
     source
-        A directory, a tree from `directory_tree` or `image_tree`, or a tar that is being read.
+        A directory, a tree from `directory_tree` or `image_tree`, or one that is being
+        read: `TarTree` or any other `StreamedTree`.
     compressor
         ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
     digester
@@ -142,9 +158,9 @@ def build(
     )
 
 
-def _ordered(source: str | Path | Node | TarTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
+def _ordered(source: str | Path | Node | StreamedTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
     """The root, and its files in the order of the blob; a tar's order is its own, as its root grows."""
-    if isinstance(source, TarTree):
+    if not isinstance(source, (str, Path, Node)):
         if prefetch:
             raise ConfigError("files of a tar are written as they come, whatever is to be read ahead", field="prefetch")
         return source.root, None
@@ -162,9 +178,9 @@ def _write_v6(
     return chunks, info.blob_id if info else None, image
 
 
-def _files(source: str | Path | Node | TarTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:
-    if isinstance(source, TarTree):
-        return _shown((node for node, _ in source.files()), None, progress)
+def _files(source: str | Path | Node | StreamedTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:
+    if not isinstance(source, (str, Path, Node)):
+        return _shown(source.nodes(), None, progress)
     files = order.files if order else []
     return _shown(files, sum(node.size for node in files), progress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from storage.image.build._build import BuildResult, build
 from storage.image.build._node import walk
 from storage.image.build._open_tar import open_tar
 from storage.image.build._partial import Partial
-from storage.image.build._tar_headers import TarStream
+from storage.image.build._tar_headers import TarStream, tar_entries
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._tarfs import write_tarfs
 from storage.image.build._zran_ref import write_zran
@@ -21,14 +22,25 @@ from storage.image.build._zran_ref import write_zran
 __all__ = ["CONVERSIONS", "build_layer", "guess_conversion"]
 
 _REFERENCES = ("tar-tarfs", "targz-ref", "estargz-ref")
-CONVERSIONS = ("directory", "tar-rafs", "targz-rafs", "estargz-rafs", *_REFERENCES)
+_STORED_ANEW = ("tar-rafs", "targz-rafs", "estargz-rafs")
+CONVERSIONS = ("directory", *_STORED_ANEW, *_REFERENCES, "oci", "docker")
+
+_DOCKER = re.compile(rb"blobs|[0-9a-f]{64}(\.json)?")
 
 Written = tuple[TarTree, ChunkList, str, bytes]
 
 
 def guess_conversion(source: str | Path) -> str:
-    """What a source is to be built as, if nobody says: a directory, or a tar that is stored anew."""
-    return "directory" if Path(source).is_dir() else "tar-rafs"
+    """What a source is to be built as, if nobody says.
+
+    A folder may be an OCI layout, a tar what ``docker save`` writes; other tars are stored anew.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return "oci" if (source / "oci-layout").is_file() and (source / "index.json").is_file() else "directory"
+    with open_tar(source) as stream:
+        first = next(tar_entries(stream), None)
+    return "docker" if first is not None and first.parts and _DOCKER.fullmatch(first.parts[0]) else "tar-rafs"
 
 
 def build_layer(
@@ -60,9 +72,9 @@ def build_layer(
     ConfigError
         If there is no such conversion, or `out` cannot be written.
     """
-    if conversion not in CONVERSIONS or conversion == "directory":
-        raise ConfigError(f"a tar cannot be built as {conversion!r}; there are {', '.join(CONVERSIONS[1:])}")
-    if conversion not in _REFERENCES:
+    if conversion not in (*_STORED_ANEW, *_REFERENCES):
+        raise ConfigError(f"no tar is built as {conversion!r}: {', '.join((*_STORED_ANEW, *_REFERENCES))} are")
+    if conversion in _STORED_ANEW:
         with open_tar(source) as stream:
             return build(
                 TarTree(stream),

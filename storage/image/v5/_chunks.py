@@ -23,8 +23,8 @@ from storage.image.v5._ondisk import CHUNK_COMPRESSED
 __all__ = ["Numbered", "chunk_table", "number_chunks"]
 
 I64 = npt.NDArray[np.int64]
+_FILE_OFFSET = 64 // 8
 _SPANS = ("compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size")
-_SAME = (*_SPANS, "digest", "flags", "crc32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +59,40 @@ def number_chunks(records: np.ndarray, offsets: I64, infos: tuple[BlobInfo, ...]
     index = records["index"].astype(np.int64)
     if any(info.has_feature(BlobFeatures.V5_NO_EXT_BLOB_TABLE) for info in infos):
         index, infos = _indexes(records, blob, infos)
+        records["index"] = index
     blobs = blob_rows(infos)
     if len(records):
         _require(index < blobs.chunk_count[blob], "a chunk is not in its blob", offsets)
     rows = blobs.first_chunk[blob] + index if len(records) else np.zeros(0, np.int64)
-    used, where, which = _unique(rows)
-    once = records[where]
-    for name in _SAME:
-        same = once[name][which] == records[name]
-        same = same.all(axis=1) if same.ndim == 2 else same
-        _require(same, f"two files tell {name} of a chunk differently", offsets)
-    once = once.copy()
+    first = _first_of_each(rows, int(blobs.chunk_count.sum()))
+    again = np.flatnonzero(first[rows] != np.arange(len(rows)))
+    _check_same(records, first[rows[again]], again, offsets)
+    used = np.flatnonzero(first >= 0)
+    once = _words(records)[first[used]].view(records.dtype).reshape(-1)
     once["index"] = used - blobs.first_chunk[once["blob_index"]] if len(once) else 0
     return Numbered(rows, once, infos)
 
 
-def _unique(rows: I64) -> tuple[I64, I64, I64]:
-    """As numpy's: values, where each is first, and which each is. In order, as a rule, so cheaper."""
-    if len(rows) and (np.diff(rows) > 0).all():
-        everything = np.arange(len(rows))
-        return rows, everything, everything
-    used, where, which = np.unique(rows, return_index=True, return_inverse=True)
-    return used, where, which.reshape(-1)
+def _first_of_each(rows: I64, count: int) -> I64:
+    """Where each of `count` rows is first named, -1 where it is not."""
+    first = np.full(count, -1, np.int64)
+    first[rows[::-1]] = np.arange(len(rows) - 1, -1, -1)
+    return first
+
+
+def _words(records: np.ndarray) -> npt.NDArray[np.uint64]:
+    """Records as rows of integers, which are copied and compared faster."""
+    return records.view("<u8").reshape(len(records), records.dtype.itemsize // 8)
+
+
+def _check_same(records: np.ndarray, told: I64, again: I64, offsets: I64) -> None:
+    """All but the offset in its file is the same of a chunk, whoever tells it."""
+    words = _words(records)
+    other = words[told] != words[again]
+    other[:, _FILE_OFFSET] = False
+    if other.any():
+        at = int(again[np.flatnonzero(other.any(axis=1))[0]])
+        raise FormatError("two files tell a chunk differently", offset=int(offsets[at]))
 
 
 def _indexes(records: np.ndarray, blob: I64, infos: Sequence[BlobInfo]) -> tuple[I64, tuple[BlobInfo, ...]]:
