@@ -20,7 +20,7 @@ __all__ = ["Piece", "Pieces", "Place", "ZranReader"]
 
 _BUFFER = 64 << 10
 _MIN_STORED, _MAX_STORED, _MAX_PLAIN = 512 << 10, 1 << 20, 2 << 20
-_AT_BOUNDARY = 0x80
+_AT_BOUNDARY, _WAS_LAST = 0x80, 0x40
 
 
 @dataclass(slots=True)
@@ -92,7 +92,8 @@ class ZranReader:
             if code == STREAM_END:
                 self._end_member()
             elif code == OK:
-                if stream.data_type & _AT_BOUNDARY:
+                # Behind a member's last block there is no block to begin with, though the reference does.
+                if stream.data_type & (_AT_BOUNDARY | _WAS_LAST) == _AT_BOUNDARY:
                     self._note_block()
                 if stream.avail_out < size:
                     return target.raw[: size - stream.avail_out]

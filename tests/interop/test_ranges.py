@@ -13,7 +13,7 @@ from storage.events import Recorder
 from storage.factory import open_store
 from storage.fs import Rafs
 
-IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zstd", "v6-zstd-chunk64k")
+IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zran", "v6-zstd", "v6-zstd-chunk64k")
 Range = tuple[int, int]
 
 # What it asked for there, and then again.

@@ -279,6 +279,8 @@ def _octal(header: bytes, start: int, length: int, field: str, stream: TarStream
 
 
 def _check_sum(header: bytes, stream: TarStream, at: int) -> None:
+    if header[148:156].strip(b" \x000123456789"):
+        raise FormatError("is not a tar", path=stream.path, offset=at)
     told = _octal(header, 148, 8, "checksum", stream, at)
     rest = header[:148] + b" " * 8 + header[156:]
     signed = sum(byte - 256 if byte > 127 else byte for byte in rest) if told != sum(rest) else told
