@@ -81,9 +81,13 @@ def open_store(
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
+    metas = [
+        source.get_reader(info.blob_meta_id) if info.meta_blob_id else reader
+        for info, reader in zip(bootstrap.infos, readers, strict=True)
+    ]
     folder = Path(cache_dir)
     if bootstrap.has_blob_meta:
-        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, readers, folder, recorder))
+        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version)

@@ -4,11 +4,18 @@ from storage.codec._buffers import buffer
 from storage.codec._cipher import Cipher, decrypt, encrypt
 from storage.codec._compress import Compressor, compress, decompress_into
 from storage.codec._digest import Digester, crc32c, digest
+from storage.codec._libz import WINDOW
+from storage.codec._zran import InflateContext, inflate_piece
+from storage.codec._zran_reader import Pieces, ZranReader
 
 __all__ = [
+    "WINDOW",
     "Cipher",
     "Compressor",
     "Digester",
+    "InflateContext",
+    "Pieces",
+    "ZranReader",
     "buffer",
     "compress",
     "crc32c",
@@ -16,4 +23,5 @@ __all__ = [
     "decrypt",
     "digest",
     "encrypt",
+    "inflate_piece",
 ]

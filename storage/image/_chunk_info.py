@@ -57,6 +57,8 @@ class BlobMeta:
         Where in the unit's uncompressed bytes the chunk begins, and how many those are.
     kind
         PLAIN, BATCH or ZRAN: how the unit is decoded.
+    own_size
+        Stored bytes that are the chunk's own; 0 in a batch.
     content
         The file as nydusd keeps it in its cache folder, ``<blob>.blob.meta``.
     contexts, dictionary
@@ -77,6 +79,7 @@ class BlobMeta:
     unit_offset: I32
     unit_size: I32
     kind: npt.NDArray[np.uint8]
+    own_size: I64
     content: bytes = field(repr=False)
     context: I64 = field(repr=False)
     contexts: np.ndarray = field(repr=False)
@@ -104,6 +107,7 @@ def plain_meta(offset: I64, size: I64, plain_offset: I64, plain_size: I64, conte
         unit_offset=np.zeros(count, np.int32),
         unit_size=plain_size.astype(np.int32),
         kind=np.full(count, PLAIN, np.uint8),
+        own_size=size,
         content=content,
         context=np.zeros(count, np.int64),
         contexts=np.zeros(0, BATCH_CONTEXT),
@@ -169,6 +173,7 @@ def _unpack_v2(
     _check_contexts(info, batch, zran, number, contexts)
     unit = _first_of_units(info, shared, number)
     unit_offset, unit_size = np.where(shared, low, 0), plain_size
+    own_size = np.where(batch, 0, size)
     if len(contexts) and zran.any():
         offset, size = contexts["in_offset"][number].astype(np.int64), contexts["in_size"][number].astype(np.int64)
         unit_size = contexts["out_size"][number].astype(np.int64)
@@ -190,6 +195,7 @@ def _unpack_v2(
         unit_offset=unit_offset.astype(np.int32),
         unit_size=unit_size.astype(np.int32),
         kind=np.where(batch, BATCH, np.where(zran, ZRAN, PLAIN)).astype(np.uint8),
+        own_size=own_size,
         content=content,
         context=number,
         contexts=contexts,

@@ -51,6 +51,8 @@ class Image:
         Inode rows of the prefetch table.
     version
         Of RAFS: 5 or 6.
+    block_size
+        Of EROFS: 4096, or 512 for tarfs.
     """
 
     bootstrap_digest: str
@@ -64,6 +66,7 @@ class Image:
     prefetch: npt.NDArray[np.int32]
     data: npt.NDArray[np.uint8] = field(repr=False)
     version: int = 6
+    block_size: int = BLOCK_SIZE
     _names: dict[int, dict[bytes, int]] = field(default_factory=dict, repr=False)
 
     def lookup(self, path: str | bytes) -> int:
@@ -177,11 +180,12 @@ class Image:
         if not stat.S_ISLNK(int(self.inodes.mode[row])):
             raise PathError("is not a symbolic link", path=self.path_of(row))
         size = int(self.inodes.size[row])
-        inline = int(self.inodes.layout[row]) == FLAT_INLINE and size < BLOCK_SIZE
-        start = int(self.inodes.tail_offset[row] if inline else self.inodes.data_offset[row])
-        if start + size > len(self.data):
+        tail = size % self.block_size if int(self.inodes.layout[row]) == FLAT_INLINE else 0
+        start, behind = int(self.inodes.data_offset[row]), int(self.inodes.tail_offset[row])
+        if size > tail and start + size - tail > len(self.data):
             raise FormatError("a link's target lies past the end", offset=start)
-        return self.data[start : start + size].tobytes()
+        whole = self.data[start : start + size - tail] if size > tail else self.data[:0]
+        return whole.tobytes() + (self.data[behind : behind + tail].tobytes() if tail else b"")
 
     def xattrs(self, row: int) -> dict[str, bytes]:
         """Extended attributes of an inode.

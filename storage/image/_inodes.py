@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from storage.errors import FormatError, UnsupportedError
 from storage.image._ondisk import (
-    BLOCK_SIZE,
     CHUNK_ADDR,
     CHUNK_BASED,
     FLAT_INLINE,
@@ -85,15 +84,15 @@ def read_inodes(data: Bytes, block: SuperBlock, nids: I64) -> Inodes:
         extents=np.zeros(len(nids), np.int32),
         xattr_offset=np.where(xattrs > 0, offsets + header, -1),
         xattr_size=xattrs.astype(np.int32),
-        data_offset=np.where(layout == CHUNK_BASED, -(-behind // 8) * 8, union.astype(np.int64) * BLOCK_SIZE),
+        data_offset=np.where(layout == CHUNK_BASED, -(-behind // 8) * 8, union.astype(np.int64) * block.block_size),
         tail_offset=np.where(layout == FLAT_INLINE, behind, -1),
         layout=layout,
     )
-    _check_layout(inodes, offsets, len(data))
+    _check_layout(inodes, offsets, len(data), block.block_size)
     return inodes
 
 
-def _check_layout(inodes: Inodes, offsets: I64, end: int) -> None:
+def _check_layout(inodes: Inodes, offsets: I64, end: int, block_size: int) -> None:
     known = np.isin(inodes.layout, (FLAT_PLAIN, FLAT_INLINE, CHUNK_BASED))
     if not known.all():
         where = int(offsets[~known][0])
@@ -101,7 +100,7 @@ def _check_layout(inodes: Inodes, offsets: I64, end: int) -> None:
     with_data = is_kind(inodes.mode, stat.S_IFDIR) | is_kind(inodes.mode, stat.S_IFLNK)
     _require(~with_data | (inodes.layout != CHUNK_BASED), "a directory or a link is in chunks", offsets)
     _require(~with_data | (inodes.size < end), "a directory or a link is longer than the file", offsets)
-    inline_end = np.where(with_data & (inodes.layout == FLAT_INLINE), inodes.size % BLOCK_SIZE, 0)
+    inline_end = np.where(with_data & (inodes.layout == FLAT_INLINE), inodes.size % block_size, 0)
     _require(inodes.tail_offset + inline_end <= end, "inline data lie past the end", offsets)
     regular = is_kind(inodes.mode, stat.S_IFREG) & (inodes.size > 0)
     _require(~regular | (inodes.layout == CHUNK_BASED), "a regular file is not in chunks", offsets)

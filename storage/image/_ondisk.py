@@ -43,12 +43,14 @@ __all__ = [
     "SLOT_SIZE",
     "SUPER_BLOCK",
     "SUPER_OFFSET",
+    "TAR_BLOCK_SIZE",
     "XATTR_HEADER_SIZE",
     "XATTR_PREFIXES",
     "ZRAN_CONTEXT",
 ]
 
 BLOCK_SIZE = 4096
+TAR_BLOCK_SIZE = 512  # of tarfs
 SLOT_SIZE = 32  # an inode's place is a multiple of it: its nid
 MAX_CHUNK_SIZE = 16 << 20
 MAX_CHUNKS_PER_BLOB = 1 << 24

@@ -17,8 +17,9 @@ from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
 from storage.image._meta import BlobMeta, blob_meta_span, read_blob_meta
-from storage.image._ondisk import CHUNK_RECORD
+from storage.image._ondisk import BLOCK_SIZE, CHUNK_RECORD, TAR_BLOCK_SIZE
 from storage.image._super import SuperBlock, read_blob_table, read_super_block, table_at
+from storage.image._tarfs import tarfs_chunks
 from storage.image._tree import read_tree
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import Blobs, Chunks, Entries, Extents, Inodes
@@ -51,7 +52,22 @@ class Bootstrap:
     @property
     def has_blob_meta(self) -> bool:
         """Whether its blobs have a ``blob.meta``."""
-        return not isinstance(self.block, v5.SuperBlock)
+        return self.version == 6 and not self.is_tarfs
+
+    @property
+    def version(self) -> int:
+        """Of RAFS: 5 or 6."""
+        return 5 if isinstance(self.block, v5.SuperBlock) else 6
+
+    @property
+    def is_tarfs(self) -> bool:
+        """Whether its blobs are tars."""
+        return self.block_size == TAR_BLOCK_SIZE
+
+    @property
+    def block_size(self) -> int:
+        """Of EROFS, in bytes."""
+        return self.block.block_size if isinstance(self.block, SuperBlock) else BLOCK_SIZE
 
     def with_blob_meta(self, metas: Sequence[BlobMeta]) -> Image:
         """The image, given the ``blob.meta`` of each blob.
@@ -67,7 +83,9 @@ class Bootstrap:
 
     def image(self) -> Image:
         """The image as far as the bootstrap alone tells: chunks that it does not use are empty."""
-        if not self.has_blob_meta:
+        if self.is_tarfs:
+            return self._image(tarfs_chunks(self.data, self.infos, self.inodes, self.extents, self.blobs))
+        if self.version == 5:
             return self._image(v5.chunk_table(self.infos, self.blobs, self.records))
         return self.with_blob_meta(metas_of_records(self.infos, self.records, self.blobs))
 
@@ -87,7 +105,8 @@ class Bootstrap:
             blobs=self.blobs,
             prefetch=self.prefetch,
             data=self.data,
-            version=6 if self.has_blob_meta else 5,
+            version=self.version,
+            block_size=self.block_size,
         )
 
 
@@ -120,8 +139,10 @@ def open_bootstrap(source: str | Path | bytes | Located) -> Bootstrap:
 
 def _named_after(info: BlobInfo, name: str) -> BlobInfo:
     """A blob that holds the bootstrap cannot name itself: it goes by its file's name."""
-    own = info.has_feature(BlobFeatures.INLINED_FS_META) and not info.has_feature(BlobFeatures.SEPARATE)
-    return replace(info, blob_id=name) if own else info
+    if not info.has_feature(BlobFeatures.INLINED_FS_META):
+        return info
+    separate = info.has_feature(BlobFeatures.SEPARATE)
+    return replace(info, meta_blob_id=name) if separate else replace(info, blob_id=name)
 
 
 def _parse(content: bytes) -> Bootstrap:
@@ -194,7 +215,7 @@ def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
     """
     located = locate(path, blobs)
     bootstrap = open_bootstrap(located)
-    files = [located.blobs / info.blob_id for info in bootstrap.infos]
+    files = [located.blobs / info.blob_meta_id for info in bootstrap.infos]
     try:
         if not (bootstrap.has_blob_meta and all(file.is_file() for file in files)):
             return bootstrap.image()

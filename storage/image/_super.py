@@ -20,9 +20,11 @@ from storage.image._ondisk import (
     FEATURE_INCOMPAT,
     MAX_CHUNK_SIZE,
     MAX_CHUNKS_PER_BLOB,
+    META_HEADER_SIZE,
     SLOT_SIZE,
     SUPER_BLOCK,
     SUPER_OFFSET,
+    TAR_BLOCK_SIZE,
     ZRAN_CONTEXT,
 )
 from storage.image.blob_info import BlobFeatures, BlobInfo
@@ -31,9 +33,6 @@ __all__ = ["SuperBlock", "read_blob_table", "read_super_block", "table_at"]
 
 _INCOMPATIBLE = 0x0000_FFFF
 _REFUSED = (
-    BlobFeatures.ZRAN,
-    BlobFeatures.TARFS,
-    BlobFeatures.SEPARATE,
     BlobFeatures.IS_CHUNKDICT_GENERATED,
 )
 
@@ -54,6 +53,8 @@ class SuperBlock:
         RAFS flags: compression, digest, xattrs.
     chunk_size
         Of files; a power of two.
+    block_size
+        Of EROFS: 4096, or 512 for tarfs.
     """
 
     meta_offset: int
@@ -61,6 +62,7 @@ class SuperBlock:
     build_time_ns: int
     flags: int
     chunk_size: int
+    block_size: int
     blob_table: tuple[int, int]
     chunk_table: tuple[int, int]
     prefetch_table: tuple[int, int]
@@ -100,7 +102,7 @@ def read_super_block(data: np.ndarray) -> SuperBlock:
     chunk_size = int(extended["chunk_size"])
     if chunk_size & (chunk_size - 1) or not BLOCK_SIZE <= chunk_size <= MAX_CHUNK_SIZE:
         raise FormatError(f"a chunk size of {chunk_size} is none", field="chunk_size")
-    meta_offset = int(block["meta_block"]) * BLOCK_SIZE
+    meta_offset = int(block["meta_block"]) << int(block["block_bits"])
     root_nid = int(block["root_nid"])
     if meta_offset + root_nid * SLOT_SIZE >= len(data):
         raise FormatError("the root directory lies past the end", field="meta_block", offset=meta_offset)
@@ -110,6 +112,7 @@ def read_super_block(data: np.ndarray) -> SuperBlock:
         build_time_ns=int(block["build_time"] % (1 << 33)) * 10**9 + int(block["build_time_ns"]),
         flags=int(extended["flags"]),
         chunk_size=chunk_size,
+        block_size=1 << int(block["block_bits"]),
         blob_table=_span(extended, "blob_table"),
         chunk_table=_span(extended, "chunk_table"),
         prefetch_table=_span(extended, "prefetch_table"),
@@ -121,9 +124,7 @@ def _check_super_block(block: np.void) -> None:
         raise FormatError("is not a RAFS bootstrap: no EROFS magic", offset=SUPER_OFFSET)
     if not block["feature_compat"] & FEATURE_COMPAT_RAFS_V6:
         raise UnsupportedError("is an EROFS image, but not a RAFS one", field="feature_compat")
-    if block["block_bits"] == 9:
-        raise UnsupportedError("is a tarfs image, which cannot be read yet", field="block_bits")
-    if block["block_bits"] != 12:
+    if block["block_bits"] not in (9, 12):
         raise FormatError(f"block bits of {block['block_bits']} are none of RAFS", field="block_bits")
     if block["feature_incompat"] != FEATURE_INCOMPAT:
         raise UnsupportedError(f"has EROFS features {block['feature_incompat']:#x}", field="feature_incompat")
@@ -172,6 +173,7 @@ def _blob_info(index: int, entry: np.void, block: SuperBlock) -> BlobInfo:
             toc_size=int(entry["toc_size"]),
             toc_digest=entry["toc_digest"].tobytes() if entry["toc_size"] else b"",
             **_cipher(index, entry, features),
+            **_separate(index, entry, features),
         )
     except ValueError as error:
         raise FormatError(f"a blob's entry is broken: {error}", blob=index) from error
@@ -188,6 +190,16 @@ def _cipher(index: int, entry: np.void, features: BlobFeatures) -> dict[str, Any
         raise UnsupportedError(f"blobs encrypted with {cipher} cannot be read", blob=index, field="cipher")
     iv = int(entry["meta_size"]).to_bytes(8, "little") + entry["cipher_iv"].tobytes()
     return {"cipher": cipher, "cipher_key": entry["meta_digest"].tobytes(), "cipher_iv": iv}
+
+
+def _separate(index: int, entry: np.void, features: BlobFeatures) -> dict[str, Any]:
+    """Which blob holds ``blob.meta``, if it is another one; one with the bootstrap in it cannot be named here."""
+    if not features & BlobFeatures.SEPARATE or features & BlobFeatures.INLINED_FS_META:
+        return {}
+    size = int(entry["meta_size"])
+    if size < int(entry["ci_offset"]) + int(entry["ci_compressed_size"]) + META_HEADER_SIZE:
+        raise FormatError(f"a blob.meta of {size} bytes holds no chunks", blob=index, field="meta_size")
+    return {"meta_blob_id": entry["meta_digest"].tobytes().hex(), "meta_size": size}
 
 
 def _blob_id(index: int, padded: bytes, features: BlobFeatures) -> str:
@@ -217,7 +229,7 @@ def _check_blob(index: int, entry: np.void, block: SuperBlock) -> None:
         "chunk_count": int(entry["chunk_count"]) <= MAX_CHUNKS_PER_BLOB,
         "uncompressed_size": int(entry["uncompressed_size"]) <= 1 << 44,
         "compressed_size": int(entry["compressed_size"]) <= 1 << 40,
-        "features": _features_agree(int(entry["features"])),
+        "features": _features_agree(int(entry["features"]), block.block_size),
         "ci_offset": int(entry["ci_offset"]) <= 1 << 40,
         "ci_uncompressed_size": _meta_size_fits(entry),
         "ci_compressed_size": int(entry["ci_compressed_size"]) <= int(entry["ci_uncompressed_size"]),
@@ -227,10 +239,12 @@ def _check_blob(index: int, entry: np.void, block: SuperBlock) -> None:
             raise FormatError(f"a blob's entry has {field} {entry[field]}", blob=index, field=field)
 
 
-def _features_agree(features: int) -> bool:
+def _features_agree(features: int, block_size: int) -> bool:
     """Batches, inflate contexts and encryption need chunk information of version 2; no blob has both of the first."""
     of_v2 = features & (BlobFeatures.BATCH | BlobFeatures.ZRAN | BlobFeatures.ENCRYPTED)
     both = features & BlobFeatures.BATCH and features & BlobFeatures.ZRAN
+    if bool(features & BlobFeatures.TARFS) != (block_size == TAR_BLOCK_SIZE):
+        return False
     return not both and (not of_v2 or features & BlobFeatures.CHUNK_INFO_V2 != 0)
 
 
@@ -238,6 +252,8 @@ def _meta_size_fits(entry: np.void) -> bool:
     """Whether blob.meta can be that long: the chunks, and a context for each at most."""
     features, count, size = (int(entry[name]) for name in ("features", "chunk_count", "ci_uncompressed_size"))
     array = count * chunk_info_dtype(BlobFeatures(features & BlobFeatures.CHUNK_INFO_V2)).itemsize
+    if features & BlobFeatures.TARFS:
+        return size == 0
     if features & BlobFeatures.ZRAN:
         return array <= size <= array + count * (ZRAN_CONTEXT.itemsize + _WINDOW)
     if features & BlobFeatures.BATCH:

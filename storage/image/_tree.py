@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from storage.errors import FormatError
 from storage.image._inodes import gather, is_kind, read_inodes, spread
-from storage.image._ondisk import BLOCK_SIZE, DIRENT, FLAT_INLINE, SLOT_SIZE
+from storage.image._ondisk import DIRENT, FLAT_INLINE, SLOT_SIZE
 from storage.image._super import SuperBlock
 from storage.image.tables import Entries, Inodes
 
@@ -39,7 +39,7 @@ def read_tree(data: Bytes, block: SuperBlock) -> tuple[Inodes, Entries]:
             raise FormatError(f"directories are nested more than {_MAX_DEPTH} deep", field="root_nid")
         level = read_inodes(data, block, nids)
         folders = np.flatnonzero(is_kind(level.mode, stat.S_IFDIR))
-        parents, children, name_offset, name_length = _read_folders(data, level, folders)
+        parents, children, name_offset, name_length = _read_folders(data, level, folders, block.block_size)
         _check_children(block, len(data), children, name_offset)
         seen = row_of[children]
         nids = _first_of_each(children[seen < 0])
@@ -79,9 +79,9 @@ def _check_one_parent(inodes: Inodes, entries: Entries) -> None:
         raise FormatError("a directory has more than one name", offset=place)
 
 
-def _read_folders(data: Bytes, level: Inodes, folders: I64) -> tuple[np.ndarray, I64, I64, np.ndarray]:
+def _read_folders(data: Bytes, level: Inodes, folders: I64, block_size: int) -> tuple[np.ndarray, I64, I64, np.ndarray]:
     """Names in these directories: parent (row in `level`), nid, and where the name lies."""
-    parent, start, length = _blocks(level, folders)
+    parent, start, length = _blocks(level, folders, block_size)
     if ((start < 0) | (start + length > len(data)) | (length < DIRENT.itemsize)).any():
         raise FormatError("a directory lies past the end", offset=int(start[0]))
     names_at = gather(data, start, DIRENT)["name_offset"].astype(np.int64)
@@ -100,15 +100,15 @@ def _read_folders(data: Bytes, level: Inodes, folders: I64) -> tuple[np.ndarray,
     return _checked_names(data, parent[within], nid, start[within], begin, end, length[within])
 
 
-def _blocks(level: Inodes, folders: I64) -> tuple[np.ndarray, I64, I64]:
+def _blocks(level: Inodes, folders: I64, block_size: int) -> tuple[np.ndarray, I64, I64]:
     """Blocks of directories: parent, offset and length; the last may be inline behind the inode."""
     size = level.size[folders]
-    counts = -(-size // BLOCK_SIZE)
+    counts = -(-size // block_size)
     parent = np.repeat(folders, counts)
     number = spread(np.zeros_like(counts), counts)
-    length = np.minimum(level.size[parent] - number * BLOCK_SIZE, BLOCK_SIZE)
-    start = level.data_offset[parent] + number * BLOCK_SIZE
-    tail = (level.layout[parent] == FLAT_INLINE) & (length < BLOCK_SIZE)
+    length = np.minimum(level.size[parent] - number * block_size, block_size)
+    start = level.data_offset[parent] + number * block_size
+    tail = (level.layout[parent] == FLAT_INLINE) & (length < block_size)
     return parent.astype(np.int32), np.where(tail, level.tail_offset[parent], start), length
 
 

@@ -62,6 +62,8 @@ class BlobInfo:
         How chunks and ``blob.meta`` are encrypted; the key stands in the blob table.
     toc_size, toc_digest
         Bytes of the table of contents at the end of the blob, 0 for none, and its SHA-256.
+    meta_size, meta_blob_id
+        Bytes and name of the blob that holds ``blob.meta``, where that is one of its own.
     """
 
     blob_index: int
@@ -84,6 +86,13 @@ class BlobInfo:
     cipher_iv: bytes = field(default=b"", repr=False)
     toc_size: int = 0
     toc_digest: bytes = field(default=b"", repr=False)
+    meta_size: int = 0
+    meta_blob_id: str = ""
+
+    @property
+    def blob_meta_id(self) -> str:
+        """Name of the blob that holds ``blob.meta``: as a rule the blob itself."""
+        return self.meta_blob_id or self.blob_id
 
     def has_feature(self, feature: BlobFeatures) -> bool:
         """Whether all bits of `feature` are set."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from storage.codec import buffer, crc32c, decompress_into, decrypt, digest
-from storage.errors import FormatError, IntegrityError, StorageError, UnsupportedError
+from storage.codec import buffer, crc32c, decompress_into, decrypt, digest, inflate_piece
+from storage.errors import FormatError, IntegrityError, StorageError
 from storage.image.blob_info import BlobInfo
-from storage.image.tables import BATCH, PLAIN, Chunks
+from storage.image.tables import BATCH, PLAIN, ZRAN, Chunks
 
 __all__ = ["Decoder", "Fetched"]
 
@@ -47,9 +47,7 @@ class Decoder:
         IntegrityError
             If it cannot be decoded.
         """
-        decode = _DECODERS.get(int(self.chunks.kind[row]))
-        if decode is None:
-            raise UnsupportedError("chunks of a gzip layer cannot be decoded yet", **self.where(info, row))
+        decode = _DECODERS[int(self.chunks.kind[row])]
         try:
             if self.chunks.encrypted[row]:
                 stored = memoryview(decrypt(info.cipher, info.cipher_key, info.cipher_iv, stored))
@@ -132,6 +130,12 @@ def _decode_batch(info: BlobInfo, chunks: Chunks, row: int, stored: memoryview) 
     return stored if len(stored) == size else _decompressed(info, stored, size)
 
 
+def _decode_piece(info: BlobInfo, chunks: Chunks, row: int, stored: memoryview) -> memoryview:
+    plain = buffer("decoded", int(chunks.unit_size[row]))
+    inflate_piece(chunks.inflate[int(chunks.unit[row])], stored, plain)
+    return plain
+
+
 def _decompressed(info: BlobInfo, stored: memoryview, size: int) -> memoryview:
     plain = buffer("decoded", size)
     decompress_into(info.compressor, stored, plain)
@@ -141,4 +145,5 @@ def _decompressed(info: BlobInfo, stored: memoryview, size: int) -> memoryview:
 _DECODERS: dict[int, Callable[[BlobInfo, Chunks, int, memoryview], memoryview]] = {
     PLAIN: _decode_alone,
     BATCH: _decode_batch,
+    ZRAN: _decode_piece,
 }

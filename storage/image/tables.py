@@ -8,7 +8,8 @@ neighbours in the table, which is what amplification walks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+from storage.codec import InflateContext
 
 __all__ = ["BATCH", "PLAIN", "ZRAN", "Blobs", "Chunks", "Entries", "Extents", "Inodes", "Table"]
 
@@ -44,7 +47,7 @@ class Table:
         """The table as Arrow, sharing memory where Arrow can."""
         import pyarrow as pa  # not for those who only build or read
 
-        return pa.table({f.name: _arrow(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+        return pa.table({f.name: _arrow(getattr(self, f.name)) for f in fields(self) if f.name != "inflate"})  # type: ignore[arg-type]
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a data frame, row for row."""
@@ -95,6 +98,10 @@ class Chunks(Table):
         Where in the unit's uncompressed bytes the chunk begins, and how many those are.
     kind : (n,) uint8
         PLAIN, BATCH or ZRAN: how the unit is decoded.
+    own_size : (n,) int64
+        Stored bytes that are the chunk's own: of a gzip layer those of its part of the unit, 0 in a batch.
+    inflate
+        No column: where to begin inflating a unit of a gzip layer, by the unit's first row.
     """
 
     blob: I32
@@ -113,6 +120,8 @@ class Chunks(Table):
     unit_offset: I32
     unit_size: I32
     kind: Bytes
+    own_size: I64
+    inflate: Mapping[int, InflateContext] = field(default_factory=dict, kw_only=True)
 
     @property
     def stored_size(self) -> I64:

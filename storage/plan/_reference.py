@@ -17,6 +17,7 @@ Source: nydus ``storage/src/cache/{mod,cachedfile}.rs``, ``storage/src/meta/mod.
 from __future__ import annotations
 
 from storage.image.tables import BATCH as _BATCH
+from storage.image.tables import ZRAN as _ZRAN
 from storage.plan._state import (
     ABSENT,
     COMPLETE,
@@ -37,6 +38,7 @@ from storage.plan._units import merge_end
 
 __all__ = ["CACHE", "advance_reference"]
 
+_LARGEST = 16 << 20
 # What a segment of a range was classified as.
 CACHE = 1
 BACKEND = 2
@@ -135,6 +137,11 @@ def _take_region(layout: Layout, segments: Segments, marks: Array, reg: Array) -
     reg[Reg.SPAN] = pos
 
 
+def _beyond(layout: Layout, chunk: int) -> int:
+    """How much more than a chunk must fit the window: pieces of a gzip stream want a largest chunk's room."""
+    return _LARGEST if layout.kind[chunk] == _ZRAN else 0
+
+
 def _widen(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
     pos = reg[Reg.POS]
     own = segments.chunk[reg[Reg.SPAN] - 1]
@@ -143,7 +150,7 @@ def _widen(layout: Layout, state: State, options: Options, segments: Segments, r
     while chunk < len(layout.end) and layout.blob[chunk] == layout.blob[first]:
         if pos < reg[Reg.SPAN] and chunk == segments.chunk[pos]:
             pos += 1
-        elif layout.unit[chunk] != unit and layout.end[chunk] > window:
+        elif layout.unit[chunk] != unit and layout.end[chunk] + _beyond(layout, chunk) > window:
             break
         unit = layout.unit[chunk]
         chunk += 1

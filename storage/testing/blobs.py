@@ -121,6 +121,7 @@ def _table(
         (before - before[first]).astype(np.int32),
         np.repeat(whole, each).astype(np.int32),
         np.full(count, BATCH if max(each) > 1 else PLAIN, np.uint8),
+        sizes,
     )
 
 

@@ -27,8 +27,8 @@ class Variant(NamedTuple):
 
 
 def variants() -> list[Variant]:
-    """All reference images, by name."""
-    found = list(REFS.glob("*/ref.json")) if REFS.is_dir() else []
+    """All reference images, by name; not tarfs, whose blob is a tar that is kept elsewhere."""
+    found = [path for path in REFS.glob("*/ref.json") if (path.parent / "blobs").is_dir()] if REFS.is_dir() else []
     return sorted(Variant(path.parent.name, path.parent, json.loads(path.read_text())) for path in found)
 
 

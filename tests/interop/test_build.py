@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from storage.image import open_bootstrap, open_image
-from storage.image.build import TarTree, build, image_tree, open_tar
+from storage.image.build import TarTree, build, build_layer, image_tree, open_tar
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "v6-none": {"compressor": "none"},
@@ -89,6 +90,23 @@ def test_same_bytes_from_a_tar(name: str, version: int, compressor: str, tar: Pa
     assert built.blob is not None
     assert built.blob.read_bytes() == (refs / name / "blobs" / built.blob.name).read_bytes()
     assert built.bootstrap.read_bytes() == (refs / name / "bootstrap").read_bytes()
+
+
+def test_same_bytes_of_a_gzip_layer(tar: Path, refs: Path, tmp_path: Path) -> None:
+    """A gzip layer by reference gives the reference's ``blob.meta`` and bootstrap."""
+    built = build_layer(tar, tmp_path, conversion="targz-ref")
+    theirs = {path.name: path.read_bytes() for path in (refs / "v6-zran" / "blobs").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "blobs").iterdir()} == theirs
+    assert built.bootstrap.read_bytes() == (refs / "v6-zran" / "bootstrap").read_bytes()
+
+
+def test_same_bytes_of_tarfs(tar: Path, refs: Path, tmp_path: Path) -> None:
+    """A plain tar by reference gives the reference's bootstrap."""
+    if not (refs / "v6-tarfs").is_dir():
+        pytest.skip(f"no v6-tarfs in {refs}")
+    (tmp_path / "tar").write_bytes(gzip.decompress(tar.read_bytes()))
+    built = build_layer(tmp_path / "tar", tmp_path, conversion="tar-tarfs")
+    assert built.bootstrap.read_bytes() == (refs / "v6-tarfs" / "bootstrap").read_bytes()
 
 
 def digest(file: Path) -> str:

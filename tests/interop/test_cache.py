@@ -16,7 +16,7 @@ from storage.factory import open_store
 from storage.fs import Rafs
 from storage.testing.backends import WatchedBackend, refuse
 
-IMAGES = ("v5-lz4", "v6-zstd", "v6-zstd-batch", "v6-zstd-encrypt")
+IMAGES = ("v5-lz4", "v6-zran", "v6-zstd", "v6-zstd-batch", "v6-zstd-encrypt")
 
 
 def folders(refs: Path, name: str) -> tuple[Path, Path]:

@@ -30,6 +30,8 @@ MUST_OPEN = {
     "v6-lz4",
     "v6-lz4-batch64k",
     "v6-tar-rafs",
+    "v6-zran",
+    "v6-zran-inline-toc",
     "v6-zstd",
     "v6-zstd-batch",
     "v6-zstd-chunk4k",
@@ -40,7 +42,7 @@ MUST_OPEN = {
     "v6-zstd-prefetch",
     "v6-zstd-prefetch-blob",
 }
-REFUSALS = r"tarfs|ZRAN|SEPARATE"
+REFUSALS = r"tarfs"
 KINDS = {
     "reg": stat.S_IFREG,
     "dir": stat.S_IFDIR,

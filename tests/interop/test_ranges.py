@@ -14,7 +14,7 @@ from storage.factory import open_store
 from storage.fs import Rafs
 from storage.plan._state import MIN_BATCH
 
-IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zstd", "v6-zstd-chunk64k", "v6-zstd-batch")
+IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zran", "v6-zstd", "v6-zstd-chunk64k", "v6-zstd-batch")
 Range = tuple[int, int]
 
 # What it asked for there, and then again.

@@ -56,6 +56,7 @@ def hand_made() -> HandMade:
         unit_offset=np.zeros(5, np.int32),
         unit_size=np.array(SIZES, np.int32),
         kind=np.zeros(5, np.uint8),
+        own_size=packed,
     )
     pieces = [(i, chunk, n) for i, file in enumerate(FILES.values(), 1) for chunk, n in file]
     extents = Extents(

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from tqdm.auto import tqdm
 
-from storage.errors import PathError
+from storage.errors import ConfigError, PathError
 from storage.fs import Rafs
 from storage.image import open_image
-from storage.image.build import build, directory_tree
+from storage.image.build import CONVERSIONS, BuildResult, build, build_layer, directory_tree, guess_conversion
 from storage.image.v5 import Amplifier
+from storage.image.verbs import LayeredTree, docker_layers, oci_layers
 from storage.plan import Segments, explain, plan_layout, plan_options
 from workbench.cli._main import example, group
 from workbench.cli._options import blobs_option, config_option, image_argument, json_option, temporary_store
@@ -32,6 +33,8 @@ __all__: list[str] = []
     **example(
         "workbench build ./rootfs -o image",
         "workbench build . -o image --compressor lz4_block --batch-size 64KiB",
+        "workbench build layer.tar.gz -o image --type targz-ref",
+        "workbench build oci-layout -o image --platform linux/arm64",
         "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
         "find /app -type f | workbench build . -o image --prefetch - --prefetch-policy blob",
         "workbench build ./next -o next --chunk-dict image/bootstrap",
@@ -39,6 +42,8 @@ __all__: list[str] = []
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for bootstrap and blobs.")
+@click.option("--type", "conversion", type=click.Choice(CONVERSIONS), help="What SRC is, and becomes; else guessed.")
+@click.option("--platform", metavar="OS/ARCH", help="Which image of an OCI layout that holds several.")
 @click.option("--compressor", default="zstd", show_default=True, help="none, lz4_block, gzip or zstd.")
 @click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
 @click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
@@ -62,17 +67,19 @@ __all__: list[str] = []
 def build_command(
     source: Path,
     out: Path,
+    conversion: str | None,
+    platform: str | None,
     version: str,
     prefetch: tuple[str, ...],
     leave_out: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Build a RAFS image of a directory, as nydus-image would."""
+    """Build a RAFS image of a directory, a tar, or an image of layers, as nydus-image would."""
     start = time.monotonic()
-    tree = directory_tree(source, leave_out)
     paths = [path for given in prefetch for path in (sys.stdin.read().splitlines() if given == "-" else [given])]
-    made = build(tree, out, version=int(version), prefetch=paths, progress=True, **options)
+    options |= {"version": int(version), "prefetch": paths, "progress": True}
+    made = _built(source, out, conversion or guess_conversion(source), platform, leave_out, options)
     if as_json:
         print(json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in vars(made).items()}))
         return
@@ -81,6 +88,21 @@ def build_command(
         f"{made.bootstrap}: {made.files:,} files in {made.chunks:,} chunks and {made.duplicates:,} duplicates, "
         f"{made.plain_bytes / 1e6:,.1f} MB as {made.blob_bytes / 1e6:,.1f} MB, in {seconds:.1f} s"
     )
+
+
+def _built(
+    source: Path, out: Path, conversion: str, platform: str | None, leave_out: tuple[str, ...], options: dict[str, Any]
+) -> BuildResult:
+    if conversion == "directory":
+        return build(directory_tree(source, leave_out), out, **options)
+    if conversion in ("oci", "docker"):
+        layers = oci_layers(source, platform) if conversion == "oci" else docker_layers(source)
+        return build(LayeredTree(layers), out, **options)
+    known = ("compressor", "digester", "chunk_size", "version", "progress")
+    for key, value in options.items():
+        if key not in known and value not in (False, 0, None, [], "none"):
+            raise ConfigError(f"is no option of {conversion}", field=key)
+    return build_layer(source, out, conversion=conversion, **{key: options[key] for key in known})
 
 
 @group.command(

@@ -1,9 +1,28 @@
 """Building images: from a directory, a tar, or again from an image."""
 
-from storage.image.build._build import BuildResult, build
+from storage.image.build._build import BuildResult, StreamedTree, build
 from storage.image.build._image_tree import image_tree
-from storage.image.build._node import Node, directory_tree
-from storage.image.build._open_tar import open_tar
-from storage.image.build._tar_tree import TarTree
+from storage.image.build._layer import CONVERSIONS, build_layer, guess_conversion
+from storage.image.build._node import Node, directory_tree, walk
+from storage.image.build._open_tar import open_tar, plain_stream
+from storage.image.build._tar_headers import TarStream, tar_entries
+from storage.image.build._tar_tree import TarTree, tar_content
 
-__all__ = ["BuildResult", "Node", "TarTree", "build", "directory_tree", "image_tree", "open_tar"]
+__all__ = [
+    "CONVERSIONS",
+    "BuildResult",
+    "Node",
+    "StreamedTree",
+    "TarStream",
+    "TarTree",
+    "build",
+    "build_layer",
+    "directory_tree",
+    "guess_conversion",
+    "image_tree",
+    "open_tar",
+    "plain_stream",
+    "tar_content",
+    "tar_entries",
+    "walk",
+]

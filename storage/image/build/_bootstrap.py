@@ -55,6 +55,7 @@ _COMPRESSION_FLAGS = {Compressor.NONE: 0x1, Compressor.LZ4_BLOCK: 0x2, Compresso
 _HASH_FLAGS = {Digester.BLAKE3: 0x4, Digester.SHA256: 0x8}
 _EXPLICIT_UID_GID, _HAS_XATTR, _INLINED_CHUNK_DIGEST = 0x10, 0x20, 0x100
 _ENCRYPTION_FLAGS = {Cipher.NONE: 0x0100_0000, Cipher.AES128XTS: 0x0200_0000}
+_TARFS_MODE = 0x200
 _MAP_ALIGNMENT = 0x8_0000
 
 
@@ -67,6 +68,7 @@ def dump_bootstrap(
     digester: Digester,
     chunk_size: int,
     listed: Sequence[Node] = (),
+    block_size: int = BLOCK_SIZE,
 ) -> bytes:
     """The bootstrap of a tree that is placed and whose blobs are written.
 
@@ -76,6 +78,8 @@ def dump_bootstrap(
         Of the inode area, as `place_nodes` says.
     listed
         Nodes of the prefetch table, which an image without blobs does not have.
+    block_size
+        Of EROFS: 512 for tarfs, whose blob is a tar.
     """
     blob_table = _up(DEVICE_TABLE_OFFSET + len(infos) * DEVICE_SLOT.itemsize, BLOCK_SIZE)
     prefetch = blob_table + len(infos) * BLOB_ENTRY.itemsize
@@ -91,7 +95,9 @@ def dump_bootstrap(
         used.update((index, at * chunk_size) for at, index in enumerate(node.chunks))
         if node.offset not in dumped:  # further names of a file share its inode
             dumped.add(node.offset)
-            _dump_node(image, node, parents.get(id(node), root), shift, meta, chunks, chunk_size, number)
+            _dump_node(image, node, parents.get(id(node), root), shift, meta, chunks, chunk_size, number, block_size)
+    if block_size != BLOCK_SIZE and used:
+        used = dict([used.popitem()])  # a tarfs's chunks have no digest, and its table keeps one of each
     records = _chunk_records(chunks, used)
     table = len(image)
     image += records
@@ -101,7 +107,9 @@ def dump_bootstrap(
     flags |= _HAS_XATTR if any(node.xattrs for node in nodes) else 0
     if infos and all(info.has_feature(BlobFeatures.INLINED_CHUNK_DIGEST) for info in infos):
         flags |= _INLINED_CHUNK_DIGEST
-    _put(image, SUPER_OFFSET, _super_block(len(nodes), root.offset + shift, meta, infos))
+    if block_size != BLOCK_SIZE:
+        flags |= _TARFS_MODE
+    _put(image, SUPER_OFFSET, _super_block(len(nodes), root.offset + shift, meta, infos, block_size))
     _put(
         image,
         SUPER_OFFSET + SUPER_BLOCK.itemsize,
@@ -117,7 +125,7 @@ def dump_bootstrap(
             prefetch_table_size=prefetch_size,
         ),
     )
-    _put(image, DEVICE_TABLE_OFFSET, _device_slots(infos, len(image)))
+    _put(image, DEVICE_TABLE_OFFSET, _device_slots(infos, len(image), block_size))
     _put(image, blob_table, b"".join(_blob_entry(blob) for blob in infos))
     if prefetch_size:
         nids = [(node.offset + shift - meta) // SLOT_SIZE for node in listed]
@@ -134,21 +142,24 @@ def _dump_node(
     chunks: ChunkList,
     chunk_size: int,
     ino: int,
+    block_size: int,
 ) -> None:
     place = node.offset + shift
     tail = place + inode_size(node)
     union, layout = node.rdev, FLAT_PLAIN
     if node.is_dir or node.is_link:
-        union = (node.data_offset + shift) // BLOCK_SIZE
+        union = (node.data_offset + shift) // block_size
         layout = FLAT_INLINE if node.inline else FLAT_PLAIN
     if node.is_dir:
-        _put_dirents(image, node, parent, node.data_offset + shift, tail, shift, meta)
+        _put_dirents(image, node, parent, node.data_offset + shift, tail, shift, meta, block_size)
     elif node.is_link:
-        _put(image, tail if node.inline else node.data_offset + shift, node.target)
+        whole = node.size - node.size % block_size if node.inline else node.size
+        _put(image, node.data_offset + shift, node.target[:whole])
+        _put(image, tail, node.target[whole:])
     elif node.is_reg:
         layout = CHUNK_BASED
-        union = _chunk_format(node, chunks, chunk_size)
-        _put(image, _up(tail, CHUNK_ADDR.itemsize), _chunk_addresses(node, chunks))
+        union = _chunk_format(node, chunks, chunk_size, block_size)
+        _put(image, _up(tail, CHUNK_ADDR.itemsize), _chunk_addresses(node, chunks, block_size))
     _put(image, place, _inode(node, layout, union, ino))
     if node.xattrs:
         _put(image, place + INODE_EXTENDED.itemsize, _xattrs(node))
@@ -190,10 +201,10 @@ def _xattrs(node: Node) -> bytes:
 
 
 def _put_dirents(
-    image: bytearray, folder: Node, parent: Node, blocks_at: int, tail_at: int, shift: int, meta: int
+    image: bytearray, folder: Node, parent: Node, blocks_at: int, tail_at: int, shift: int, meta: int, block_size: int
 ) -> None:
     entries = {child.name: child for child in folder.children} | {b".": folder, b"..": parent}
-    blocks = dirent_blocks([child.name for child in folder.children])
+    blocks = dirent_blocks([child.name for child in folder.children], block_size)
     for number, names in enumerate(blocks):
         last = number == len(blocks) - 1
         inline = last and folder.inline
@@ -204,23 +215,23 @@ def _put_dirents(
             kind = _FILE_TYPES.get(stat.S_IFMT(node.mode), 0)
             records[slot] = ((node.offset + shift - meta) // SLOT_SIZE, at, kind, 0)
             at += len(name)
-        _put(image, tail_at if inline else blocks_at + number * BLOCK_SIZE, records.tobytes() + b"".join(names))
+        _put(image, tail_at if inline else blocks_at + number * block_size, records.tobytes() + b"".join(names))
 
 
-def _chunk_format(node: Node, chunks: ChunkList, chunk_size: int) -> int:
+def _chunk_format(node: Node, chunks: ChunkList, chunk_size: int, block_size: int) -> int:
     """What the kernel takes for the chunk size: the whole file's where it is in one piece."""
     places = [(chunks.blob[row], chunks.uncompressed_offset[row]) for row in node.chunks]
     in_one_piece = all((blob, at + chunk_size) == behind for (blob, at), behind in pairwise(places))
     size = 1 << (node.size - 1).bit_length() if in_one_piece and node.size > chunk_size else chunk_size
-    return 0x20 | (size // BLOCK_SIZE).bit_length() - 1
+    return 0x20 | (size // block_size).bit_length() - 1
 
 
-def _chunk_addresses(node: Node, chunks: ChunkList) -> bytes:
+def _chunk_addresses(node: Node, chunks: ChunkList, block_size: int) -> bytes:
     index = np.array([chunks.index[row] for row in node.chunks], np.int64)
     records = np.zeros(len(index), CHUNK_ADDR)
     records["blob_lo"] = index & 0xFFFF
     records["blob_hi"] = (index >> 8 & 0xFF00) | np.array([chunks.blob[row] + 1 for row in node.chunks], np.int64)
-    records["block"] = [chunks.uncompressed_offset[i] // BLOCK_SIZE for i in node.chunks]
+    records["block"] = [chunks.uncompressed_offset[i] // block_size for i in node.chunks]
     return records.tobytes()
 
 
@@ -238,31 +249,31 @@ def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
     return records.tobytes()
 
 
-def _super_block(inodes: int, root: int, meta: int, infos: Sequence[BlobInfo]) -> bytes:
+def _super_block(inodes: int, root: int, meta: int, infos: Sequence[BlobInfo], block_size: int) -> bytes:
     return _record(
         SUPER_BLOCK,
         magic=EROFS_MAGIC,
         feature_compat=FEATURE_COMPAT_RAFS_V6,
-        block_bits=BLOCK_SIZE.bit_length() - 1,
+        block_bits=block_size.bit_length() - 1,
         root_nid=(root - meta) // SLOT_SIZE,
         inodes=inodes,
-        blocks=sum(info.uncompressed_size for info in infos) // BLOCK_SIZE,
-        meta_block=meta // BLOCK_SIZE,
+        blocks=sum(info.uncompressed_size for info in infos) // block_size,
+        meta_block=meta // block_size,
         feature_incompat=FEATURE_INCOMPAT,
         extra_devices=len(infos),
         device_slot=DEVICE_TABLE_OFFSET // DEVICE_SLOT.itemsize,
     )
 
 
-def _device_slots(infos: Sequence[BlobInfo], end: int) -> bytes:
+def _device_slots(infos: Sequence[BlobInfo], end: int, block_size: int) -> bytes:
     slots = []
     for info in infos:
         mapped = _up(end, _MAP_ALIGNMENT)
-        blocks = info.uncompressed_size // BLOCK_SIZE
+        blocks = info.uncompressed_size // block_size
         slots.append(
-            _record(DEVICE_SLOT, blob_id=info.blob_id.encode(), blocks=blocks, mapped_block=mapped // BLOCK_SIZE)
+            _record(DEVICE_SLOT, blob_id=info.blob_id.encode(), blocks=blocks, mapped_block=mapped // block_size)
         )
-        end = mapped + blocks * BLOCK_SIZE
+        end = mapped + blocks * block_size
     return b"".join(slots)
 
 
@@ -286,10 +297,19 @@ def _blob_entry(info: BlobInfo) -> bytes:
         toc_digest=info.toc_digest,
         cipher=info.cipher,
         # The key takes the place of a digest, and half of the tweak that of a size.
-        meta_digest=info.cipher_key,
-        meta_size=int.from_bytes(info.cipher_iv[:8], "little"),
+        meta_digest=info.cipher_key or _meta_digest(info),
+        meta_size=int.from_bytes(info.cipher_iv[:8], "little") or info.meta_size,
         cipher_iv=info.cipher_iv[8:],
     )
+
+
+def _meta_digest(info: BlobInfo) -> bytes:
+    """The name of the blob that holds ``blob.meta``, where it is not the one with the bootstrap."""
+    return bytes.fromhex(info.meta_blob_id) if info.meta_blob_id and not _inlined(info) else bytes(32)
+
+
+def _inlined(info: BlobInfo) -> bool:
+    return info.has_feature(BlobFeatures.INLINED_FS_META)
 
 
 def _record(dtype: np.dtype, **values: object) -> bytes:

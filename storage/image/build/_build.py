@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tqdm.auto import tqdm
 
@@ -16,13 +16,13 @@ from storage.errors import ConfigError, FormatError
 from storage.image.build._blob import Sink
 from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._node import Node, directory_tree, walk
+from storage.image.build._partial import Partial
 from storage.image.build._prefetch import Prefetch, arrange
 from storage.image.build._recipe import Recipe
-from storage.image.build._tar_tree import TarTree
 from storage.image.build._v5 import write_v5
 from storage.image.build._v6 import write_v6
 
-__all__ = ["BuildResult", "build"]
+__all__ = ["BuildResult", "StreamedTree", "build"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,23 @@ class BuildResult:
     blob_bytes: int
 
 
+class StreamedTree(Protocol):
+    """A tree whose files are read in an order of its own.
+
+    Attributes
+    ----------
+    root
+        Whole once `nodes` is used up.
+    """
+
+    root: Node
+
+    def nodes(self) -> Iterator[Node]:
+        """Regular files with content, each to be read before the next one is asked for."""
+
+
 def build(
-    source: str | Path | Node | TarTree,
+    source: str | Path | Node | StreamedTree,
     out: str | Path,
     *,
     compressor: str = "zstd",
@@ -71,7 +86,8 @@ def build(
     Parameters
     ----------
     source
-        A directory, a tree from `directory_tree` or `image_tree`, or a tar that is being read.
+        A directory, a tree from `directory_tree` or `image_tree`, or one that is being
+        read: `TarTree` or any other `StreamedTree`.
     compressor
         ``none``, ``lz4_block``, ``gzip`` or ``zstd``.
     digester
@@ -137,7 +153,7 @@ def build(
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
-        with _partial(blobs) as partial, Sink(partial.file) as sink:
+        with Partial(blobs) as partial, Sink(partial.file) as sink:
             shown = _files(source, order, progress)
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
@@ -150,7 +166,7 @@ def build(
             sink.close()
             partial.keep(blob)
         if not inline:
-            with _partial(Path(out)) as partial:
+            with Partial(Path(out)) as partial:
                 partial.file.write(image)
                 partial.keep(Path(out) / "bootstrap")
     except OSError as error:
@@ -166,9 +182,9 @@ def build(
     )
 
 
-def _ordered(source: str | Path | Node | TarTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
+def _ordered(source: str | Path | Node | StreamedTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
     """The root, and its files in the order of the blob; a tar's order is its own, as its root grows."""
-    if isinstance(source, TarTree):
+    if not isinstance(source, (str, Path, Node)):
         if prefetch:
             raise ConfigError("files of a tar are written as they come, whatever is to be read ahead", field="prefetch")
         return source.root, None
@@ -177,9 +193,9 @@ def _ordered(source: str | Path | Node | TarTree, prefetch: Sequence[str]) -> tu
     return root, arrange(root, prefetch)
 
 
-def _files(source: str | Path | Node | TarTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:
-    if isinstance(source, TarTree):
-        return _shown((node for node, _ in source.files()), None, progress)
+def _files(source: str | Path | Node | StreamedTree, order: Prefetch | None, progress: bool) -> Iterator[Node]:
+    if not isinstance(source, (str, Path, Node)):
+        return _shown(source.nodes(), None, progress)
     files = order.files if order else []
     return _shown(files, sum(node.size for node in files), progress)
 
@@ -197,28 +213,3 @@ def _shown(files: Iterable[Node], total: int | None, progress: bool) -> Iterator
         for node in files:
             yield node
             bar.update(node.size)
-
-
-class _partial:  # noqa: N801
-    """A file under another name until it is kept."""
-
-    def __init__(self, folder: Path) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=folder)
-        self.file = os.fdopen(descriptor, "wb", buffering=1 << 20)
-        self._name: Path | None = Path(name)
-
-    def keep(self, path: Path | None) -> None:
-        """Give the file its name."""
-        self.file.close()
-        if path is not None and self._name is not None:
-            self._name.chmod(0o644)
-            self._name.replace(path)
-            self._name = None
-
-    def __enter__(self) -> _partial:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-        if self._name is not None:
-            self._name.unlink(missing_ok=True)

@@ -45,13 +45,13 @@ def inode_size(node: Node) -> int:
     return INODE_EXTENDED.itemsize + xattr_size(node)
 
 
-def dirent_blocks(names: list[bytes]) -> list[list[bytes]]:
+def dirent_blocks(names: list[bytes], block_size: int = BLOCK_SIZE) -> list[list[bytes]]:
     """Names of a directory, sorted, by the block that they go to."""
     blocks: list[list[bytes]] = [[]]
     used = 0
     for name in sorted([b".", b"..", *names]):
         length = DIRENT.itemsize + len(name)
-        if used + length > BLOCK_SIZE:
+        if used + length > block_size:
             blocks.append([])
             used = 0
         blocks[-1].append(name)
@@ -59,14 +59,14 @@ def dirent_blocks(names: list[bytes]) -> list[list[bytes]]:
     return blocks
 
 
-def place_nodes(root: Node, chunk_size: int) -> int:
+def place_nodes(root: Node, chunk_size: int, block_size: int = BLOCK_SIZE) -> int:
     """Fill in `offset`, `data_offset`, `inline`, `nlink` and directory sizes; returns the end."""
-    space = _Space()
+    space = _Space(block_size)
     first_of: dict[object, Node] = {}
     folders = [root]
     while folders:
         folder = folders.pop()
-        folder.size = _dirents_size(folder)
+        folder.size = _dirents_size(folder, block_size)
         _place_with_tail(space, folder)
         space.align(SLOT_SIZE)
         for child in folder.children:
@@ -78,10 +78,10 @@ def place_nodes(root: Node, chunk_size: int) -> int:
     return space.offset
 
 
-def _dirents_size(folder: Node) -> int:
-    blocks = dirent_blocks([child.name for child in folder.children])
+def _dirents_size(folder: Node, block_size: int) -> int:
+    blocks = dirent_blocks([child.name for child in folder.children], block_size)
     last = sum(DIRENT.itemsize + len(name) for name in blocks[-1])
-    return (len(blocks) - 1) * BLOCK_SIZE + last
+    return (len(blocks) - 1) * block_size + last
 
 
 def _place(space: _Space, node: Node, chunk_size: int, first_of: dict[object, Node]) -> None:
@@ -103,12 +103,13 @@ def _place(space: _Space, node: Node, chunk_size: int, first_of: dict[object, No
 
 def _place_with_tail(space: _Space, node: Node) -> None:
     """Place a directory or a link: whole blocks on their own, the tail behind the inode if it fits."""
-    size, tail = inode_size(node), node.size % BLOCK_SIZE
-    node.inline = tail != 0 and size + tail <= BLOCK_SIZE
+    block = space.block_size
+    size, tail = inode_size(node), node.size % block
+    node.inline = tail != 0 and size + tail <= block
     if node.inline:
         node.offset = space.reuse(size + tail)
         if node.offset == 0:
-            if BLOCK_SIZE - space.offset % BLOCK_SIZE < size + tail:
+            if block - space.offset % block < size + tail:
                 space.leave()
             node.offset = space.offset
             space.offset += size + tail
@@ -121,15 +122,16 @@ def _place_with_tail(space: _Space, node: Node) -> None:
         space.leave()
         node.data_offset = space.offset
         space.offset += node.size
-        space.align(BLOCK_SIZE)
+        space.align(block)
 
 
 class _Space:
     """The bootstrap's space: an end that grows, and blocks before it with room left at their ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
         self.offset = BLOCK_SIZE
-        self._rooms: list[deque[int]] = [deque() for _ in range(BLOCK_SIZE // SLOT_SIZE)]
+        self._rooms: list[deque[int]] = [deque() for _ in range(self.block_size // SLOT_SIZE)]
 
     def align(self, unit: int) -> None:
         """Move the end up to a multiple."""
@@ -146,24 +148,24 @@ class _Space:
     def leave(self) -> None:
         """Start a new block, and remember the room in the present one."""
         self._remember(self.offset)
-        self.align(BLOCK_SIZE)
+        self.align(self.block_size)
 
     def reuse(self, size: int) -> int:
         """Room in the left block that fits tightest; 0 for none."""
-        if size >= BLOCK_SIZE:
+        if size >= self.block_size:
             return 0
         slots = -(-size // SLOT_SIZE)
-        for room in range(slots, BLOCK_SIZE // SLOT_SIZE):
+        for room in range(slots, self.block_size // SLOT_SIZE):
             if self._rooms[room]:
-                place = self._rooms[room].popleft() + BLOCK_SIZE - room * SLOT_SIZE
+                place = self._rooms[room].popleft() + self.block_size - room * SLOT_SIZE
                 self._remember(place + slots * SLOT_SIZE)
                 return place
         return 0
 
     def _remember(self, offset: int) -> None:
-        if offset % BLOCK_SIZE:
-            room = (BLOCK_SIZE - offset % BLOCK_SIZE) // SLOT_SIZE
-            self._rooms[room].append(offset - offset % BLOCK_SIZE)
+        if offset % self.block_size:
+            room = (self.block_size - offset % self.block_size) // SLOT_SIZE
+            self._rooms[room].append(offset - offset % self.block_size)
 
 
 def _up(value: int, unit: int) -> int:

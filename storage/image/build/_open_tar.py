@@ -6,12 +6,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 import zstandard
 
 from storage.errors import FormatError
-from storage.image.build._tar_headers import TarStream
+from storage.image.build._tar_headers import Source, TarStream
 
 __all__ = ["open_tar", "plain_stream"]
 
@@ -31,15 +31,15 @@ def open_tar(path: str | Path) -> Iterator[TarStream]:
         If it cannot be read.
     """
     try:
-        with open(path, "rb", buffering=_PIECE) as file:  # noqa: PTH123
+        with Path(path).open("rb") as file:
             yield TarStream(plain_stream(file, str(path)), str(path))
     except OSError as error:
         raise FormatError(f"the tar cannot be read: {error.strerror}", path=path) from error
 
 
-def plain_stream(file: IO[bytes], path: str) -> _Gzip | _Zstd | IO[bytes]:
+def plain_stream(file: Peekable, path: str) -> Source:
     """What a buffered stream holds, decompressed; told by its first bytes, so that a pipe will do."""
-    start: bytes = file.peek(4)[:4] if hasattr(file, "peek") else b""
+    start = file.peek(4)[:4]
     if start[:2] == b"\x1f\x8b":
         return _Gzip(file, path)
     if start == b"\x28\xb5\x2f\xfd" or (start[1:] == b"\x2a\x4d\x18" and start[0] >> 4 == 5):
@@ -47,10 +47,17 @@ def plain_stream(file: IO[bytes], path: str) -> _Gzip | _Zstd | IO[bytes]:
     return file
 
 
+class Peekable(Source, Protocol):
+    """A source that shows what comes next."""
+
+    def peek(self, size: int, /) -> bytes:
+        """Bytes that `read` will give, at least one unless it is at the end."""
+
+
 class _Counted:
     """A stream that knows how much was read of it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Source) -> None:
         self._file = file
         self.count = 0
 
@@ -63,7 +70,7 @@ class _Counted:
 class _Compressed:
     """A decompressed stream that refuses to grow without end."""
 
-    def __init__(self, file: IO[bytes], path: str) -> None:
+    def __init__(self, file: Source, path: str) -> None:
         self._file = _Counted(file)
         self._path = path
         self._given = 0
@@ -79,7 +86,7 @@ class _Compressed:
 
 
 class _Gzip(_Compressed):
-    def __init__(self, file: IO[bytes], path: str) -> None:
+    def __init__(self, file: Source, path: str) -> None:
         super().__init__(file, path)
         self._decoder = zlib.decompressobj(wbits=31)
         self._rest = b""
@@ -112,7 +119,7 @@ class _Gzip(_Compressed):
 
 
 class _Zstd(_Compressed):
-    def __init__(self, file: IO[bytes], path: str) -> None:
+    def __init__(self, file: Source, path: str) -> None:
         super().__init__(file, path)
         decoder = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
         self._reader = decoder.stream_reader(self._file, read_size=_PIECE, read_across_frames=True)  # type: ignore[arg-type]

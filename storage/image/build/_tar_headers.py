@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from storage.errors import FormatError, UnsupportedError
+from storage.image._ondisk import TAR_BLOCK_SIZE as TAR_BLOCK
 from storage.image._ondisk import XATTR_PREFIXES
 
-__all__ = ["TAR_BLOCK", "TarEntry", "TarStream", "tar_entries"]
+__all__ = ["TAR_BLOCK", "Source", "TarEntry", "TarStream", "tar_entries"]
 
-TAR_BLOCK = 512
 _MAX_EXTENSION = 1 << 20  # of one extended header: names and xattrs are far shorter
 _MAX_PATH = 4096
 _MAX_SIZE = 1 << 44  # what a blob can hold
@@ -279,6 +279,8 @@ def _octal(header: bytes, start: int, length: int, field: str, stream: TarStream
 
 
 def _check_sum(header: bytes, stream: TarStream, at: int) -> None:
+    if header[148:156].strip(b" \x000123456789"):
+        raise FormatError("is not a tar", path=stream.path, offset=at)
     told = _octal(header, 148, 8, "checksum", stream, at)
     rest = header[:148] + b" " * 8 + header[156:]
     signed = sum(byte - 256 if byte > 127 else byte for byte in rest) if told != sum(rest) else told

@@ -11,7 +11,7 @@ from storage.errors import FormatError
 from storage.image.build._node import Content, Node
 from storage.image.build._tar_headers import TarEntry, TarStream, tar_entries
 
-__all__ = ["TarTree"]
+__all__ = ["TarTree", "tar_content"]
 
 _MAX_NODES = 1 << 22
 # eStargz's own files, which are no part of the tree.
@@ -36,6 +36,10 @@ class TarTree:
         self._stream = stream
         self._named: dict[tuple[bytes, ...], Node] = {(): self.root}
         self._made: set[tuple[bytes, ...]] = {()}
+
+    def nodes(self) -> Iterator[Node]:
+        """Those of `files`."""
+        return (node for node, _ in self.files())
 
     def files(self) -> Iterator[tuple[Node, TarEntry]]:
         """Regular files with content, each to be read before the next one is asked for.
@@ -107,7 +111,7 @@ class TarTree:
             target=entry.target,
             xattrs=entry.xattrs,
             identity=entry.parts if stat.S_ISREG(entry.mode) else None,
-            open=lambda: _content(self._stream, entry),
+            open=lambda: tar_content(self._stream, entry),
         )
 
     def _link(self, entry: TarEntry, target: tuple[bytes, ...]) -> Node:
@@ -123,7 +127,7 @@ def _folder(name: bytes, path: str) -> Node:
     return Node(name=name, path=path, mode=stat.S_IFDIR | 0o755, rdev=_NO_DEVICE)
 
 
-def _content(stream: TarStream, entry: TarEntry) -> AbstractContextManager[Content]:
+def tar_content(stream: TarStream, entry: TarEntry) -> AbstractContextManager[Content]:
     if stream.offset != entry.offset:
         raise FormatError("a tar is read once, in its order", path=entry.path, offset=entry.offset)
     return nullcontext(_Content(stream, entry.size))

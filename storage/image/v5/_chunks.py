@@ -150,6 +150,8 @@ def chunk_table(infos: Sequence[BlobInfo], blobs: Blobs, records: np.ndarray) ->
         unit_offset=np.zeros(count, np.int32),
         unit_size=columns["uncompressed_size"].astype(np.int32),
         kind=np.full(count, PLAIN, np.uint8),
+        own_size=columns["compressed_size"],
+        inflate={},
         **columns,
     )
 

@@ -7,6 +7,7 @@ from storage.image.verbs._convert import Converted, convert
 from storage.image.verbs._diff import Difference, diff
 from storage.image.verbs._export import Exported, block_map, export_block, export_devices
 from storage.image.verbs._inspect import inspect_blobs, inspect_chunk, inspect_file, inspect_prefetch
+from storage.image.verbs._layers import LayeredTree, docker_layers, oci_layers
 from storage.image.verbs._merge import Merged, merge
 from storage.image.verbs._optimize import FileRanges, optimize, parse_prefetch_files
 from storage.image.verbs._overlay import overlay
@@ -23,6 +24,7 @@ __all__ = [
     "Difference",
     "Exported",
     "FileRanges",
+    "LayeredTree",
     "Merged",
     "Problem",
     "Rebuilt",
@@ -37,6 +39,7 @@ __all__ = [
     "compact",
     "convert",
     "diff",
+    "docker_layers",
     "export_block",
     "export_devices",
     "inspect_blobs",
@@ -44,6 +47,7 @@ __all__ = [
     "inspect_file",
     "inspect_prefetch",
     "merge",
+    "oci_layers",
     "optimize",
     "overlay",
     "parse_prefetch_files",

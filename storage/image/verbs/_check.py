@@ -59,7 +59,7 @@ def check(
 def _problems(bootstrap: Bootstrap, image: Image, located: Located) -> Iterator[Problem]:
     try:
         yield from table_problems(image)
-        if bootstrap.has_blob_meta:
+        if bootstrap.version == 6:
             yield from erofs_problems(bootstrap, image.chunks)
         yield from _blobs(bootstrap, located)
     except StorageError as error:
@@ -80,7 +80,7 @@ def _report(bootstrap: Bootstrap, problems: list[Problem], verified: int = 0, si
     compressors = {str(info.compressor) for info in bootstrap.infos}
     return Report(
         problems=tuple(problems),
-        version=6 if bootstrap.has_blob_meta else 5,
+        version=bootstrap.version,
         compressor=", ".join(sorted(compressors)),
         blobs=tuple(info.blob_id for info in bootstrap.infos),
         files=len(bootstrap.entries) + 1,

@@ -9,7 +9,6 @@ import numpy as np
 
 from storage.image._inodes import gather, is_kind, spread
 from storage.image._ondisk import (
-    BLOCK_SIZE,
     CHUNK_ADDR,
     DEVICE_SLOT,
     DEVICE_TABLE_OFFSET,
@@ -68,7 +67,7 @@ def _dirents(bootstrap: Bootstrap) -> Iterator[Problem]:
     """The dirents once more: what `read_tree` does not need, the kernel does."""
     inodes, data = bootstrap.inodes, bootstrap.data
     folders = np.flatnonzero(is_kind(inodes.mode, stat.S_IFDIR))
-    parent, start, _ = _blocks(inodes, folders)
+    parent, start, _ = _blocks(inodes, folders, bootstrap.block_size)
     counts = gather(data, start, DIRENT)["name_offset"].astype(np.int64) // DIRENT.itemsize
     within = np.repeat(np.arange(len(start)), counts)
     at = start[within] + spread(np.zeros_like(counts), counts) * DIRENT.itemsize
@@ -111,7 +110,7 @@ def _addresses(bootstrap: Bootstrap, chunks: Chunks) -> Iterator[Problem]:
     inodes, extents = bootstrap.inodes, bootstrap.extents
     number = np.arange(len(extents)) - inodes.first_extent[extents.inode]
     where = inodes.data_offset[extents.inode] + number * CHUNK_ADDR.itemsize
-    block = gather(bootstrap.data, where, CHUNK_ADDR)["block"].astype(np.int64) * BLOCK_SIZE
+    block = gather(bootstrap.data, where, CHUNK_ADDR)["block"].astype(np.int64) * bootstrap.block_size
     for place in np.flatnonzero(block != chunks.uncompressed_offset[extents.chunk]).tolist():
         what = f"a block address of {int(block[place])} is not where its chunk lies"
         yield Problem("pointer", what, f"offset {int(where[place])}")

@@ -144,8 +144,7 @@ def _write(
     info: BlobInfo | None = None
     if len(moved):
         recipe = _recipe(infos[int(image.chunks.blob[moved[0]])])
-        with partial.open("wb") as file, ChunkReader(image, located.blobs) as reader:
-            sink = Sink(file)
+        with partial.open("wb") as file, Sink(file) as sink, ChunkReader(image, located.blobs) as reader:
             _move(image, reader, _shown(moved, progress), recipe, rows, chunks, sink)
             info = write_meta(chunks, sink, recipe, Toc())
             info = replace(info, blob_id=sink.hexdigest(), features=info.features | features)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from storage.image._image import Image
 from storage.image._inodes import is_kind
 from storage.image._ondisk import BLOCK_SIZE
-from storage.image.tables import BATCH
 
 __all__ = ["Statistics", "statistics"]
 
@@ -87,7 +86,7 @@ def statistics(image: Image, base: Image | None = None) -> Statistics:
     distinct, rows = _distinct(image)
     known = np.isin(distinct, _distinct(base)[0]) if base is not None else np.zeros(len(rows), np.bool_)
     own, reused = rows[~known], rows[known]
-    stored = np.where(chunks.kind == BATCH, 0, chunks.compressed_size)  # the reference counts no batch
+    stored = chunks.own_size  # the reference counts no batch
     bits = np.minimum(np.frexp(size.astype(np.float64))[1], _SIZE_CLASSES - 1)
     return Statistics(
         dirs=1 + int(is_kind(kinds, stat.S_IFDIR).sum()),

@@ -1,0 +1,138 @@
+"""From a layer on disk to an image, by the reference's names of conversions."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from storage.errors import ConfigError, FormatError
+from storage.image.build._blob import ChunkList, Sink
+from storage.image.build._build import BuildResult, build
+from storage.image.build._node import walk
+from storage.image.build._open_tar import open_tar
+from storage.image.build._partial import Partial
+from storage.image.build._tar_headers import TarStream, tar_entries
+from storage.image.build._tar_tree import TarTree
+from storage.image.build._tarfs import write_tarfs
+from storage.image.build._zran_ref import write_zran
+
+__all__ = ["CONVERSIONS", "build_layer", "guess_conversion"]
+
+_REFERENCES = ("tar-tarfs", "targz-ref", "estargz-ref")
+_STORED_ANEW = ("tar-rafs", "targz-rafs", "estargz-rafs")
+CONVERSIONS = ("directory", *_STORED_ANEW, *_REFERENCES, "oci", "docker")
+
+_DOCKER = re.compile(rb"blobs|[0-9a-f]{64}(\.json)?")
+
+Written = tuple[TarTree, ChunkList, str, bytes]
+
+
+def guess_conversion(source: str | Path) -> str:
+    """What a source is to be built as, if nobody says.
+
+    A folder may be an OCI layout, a tar what ``docker save`` writes; other tars are stored anew.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return "oci" if (source / "oci-layout").is_file() and (source / "index.json").is_file() else "directory"
+    with open_tar(source) as stream:
+        first = next(tar_entries(stream), None)
+    return "docker" if first is not None and first.parts and _DOCKER.fullmatch(first.parts[0]) else "tar-rafs"
+
+
+def build_layer(
+    source: str | Path,
+    out: str | Path,
+    *,
+    conversion: str,
+    compressor: str = "zstd",
+    digester: str = "blake3",
+    chunk_size: int = 1 << 20,
+    version: int = 6,
+    progress: bool = False,
+) -> BuildResult:
+    """Build an image of a tar.
+
+    Parameters
+    ----------
+    conversion
+        ``tar-rafs``, ``targz-rafs`` and ``estargz-rafs`` store the files anew, whatever the tar is
+        compressed with. ``targz-ref`` and ``estargz-ref`` take a gzip layer for the blob as it is, and
+        ``tar-tarfs`` a plain tar; compressor and digester are given then.
+    compressor, digester, chunk_size, version, progress
+        See `build`.
+
+    Raises
+    ------
+    FormatError
+        If the source is no tar, or not one of that kind.
+    ConfigError
+        If there is no such conversion, or `out` cannot be written.
+    """
+    if conversion not in (*_STORED_ANEW, *_REFERENCES):
+        raise ConfigError(f"no tar is built as {conversion!r}: {', '.join((*_STORED_ANEW, *_REFERENCES))} are")
+    if conversion in _STORED_ANEW:
+        with open_tar(source) as stream:
+            return build(
+                TarTree(stream),
+                out,
+                compressor=compressor,
+                digester=digester,
+                chunk_size=chunk_size,
+                version=version,
+                progress=progress,
+            )
+    if version != 6:
+        raise ConfigError("blobs that are tars or gzip layers are for RAFS v6", field="version")
+    write = _tarfs if conversion == "tar-tarfs" else write_zran
+    return _by_reference(Path(source), Path(out), write, chunk_size)
+
+
+def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
+    return write_tarfs(TarStream(file, path), chunk_size)
+
+
+def _by_reference(
+    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink, int], Written], chunk_size: int
+) -> BuildResult:
+    """The source becomes a blob as it is; what is written goes beside it."""
+    blobs = out / "blobs"
+    try:
+        blobs.mkdir(parents=True, exist_ok=True)
+        with Partial(blobs) as partial, _opened(source) as layer, Sink(partial.file) as sink:
+            tree, chunks, blob_id, image = write(layer, str(source), sink, chunk_size)
+            sink.close()
+            partial.keep(blobs / sink.hexdigest() if sink.size else None)
+        _take(source, blobs / blob_id)
+        with Partial(out) as partial:
+            partial.file.write(image)
+            partial.keep(out / "bootstrap")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", path=out) from error
+    return BuildResult(
+        bootstrap=out / "bootstrap",
+        blob=blobs / blob_id if len(chunks) else None,
+        files=1 + sum(1 for _ in walk(tree.root)),
+        chunks=len(chunks),
+        duplicates=chunks.duplicates,
+        plain_bytes=sum(chunks.uncompressed_size),
+        blob_bytes=source.stat().st_size,
+    )
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise FormatError(f"the layer cannot be read: {error.strerror}", path=source) from error
+
+
+def _take(source: Path, place: Path) -> None:
+    if place.exists():
+        return
+    with Partial(place.parent) as partial, source.open("rb") as layer:
+        shutil.copyfileobj(layer, partial.file, 1 << 20)
+        partial.keep(place)
