@@ -31,7 +31,7 @@ bench: .venv/test.stamp
 	@touch .venv/demo.stamp $@
 
 # What a few tests need of the system, as Debian names it; without root they skip with a reason.
-DEBIAN_PACKAGES = docker-registry erofs-utils fdisk nginx-light skopeo
+DEBIAN_PACKAGES = cryptsetup-bin docker-registry erofs-utils fdisk nginx-light skopeo
 
 system-packages:
 	@if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || dpkg -s $(DEBIAN_PACKAGES) >/dev/null 2>&1; then :; else \

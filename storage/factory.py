@@ -15,6 +15,7 @@ from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
     BlobMeta,
+    Located,
     blob_meta_span,
     load_blob_meta_file,
     locate,
@@ -22,6 +23,7 @@ from storage.image import (
     read_blob_meta,
 )
 from storage.image.v5 import Amplifier
+from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["open_store"]
@@ -52,7 +54,8 @@ def open_store(
     cache_dir
         Where chunks are kept.
     backend
-        Where blobs come from; by default the folder of blobs.
+        Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
+        registry.
     link
         A link to put the backend behind.
     plan, amplify_io
@@ -74,7 +77,7 @@ def open_store(
         raise ConfigError("a cache cannot hold less than nothing", field="capacity")
     located = locate(image, blobs)
     bootstrap = open_bootstrap(located)
-    source: BlobBackend = LocalFs(located.blobs) if backend is None else backend
+    source = _backend_of(located, blobs, recorder) if backend is None else backend
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
@@ -99,6 +102,14 @@ def open_store(
         journal=journal,
     )
     return Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
+
+
+def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder | None) -> BlobBackend:
+    """Where the blobs of an image are, if nobody says."""
+    pulled = located.path.parent / BACKEND_FILE
+    if blobs is None and pulled.is_file():
+        return load_backend(pulled, recorder)
+    return LocalFs(located.blobs)
 
 
 def _blob_metas(

@@ -107,10 +107,8 @@ class Rafs:
 
     def _read_along(self, amplifier: Amplifier, iovec: BlobIoVec, row: int, offset: int, length: int) -> None:
         """Have chunks fetched with the last of the read's, none of whose bytes the user gets."""
-        rows = amplifier.along(row, offset, length, iovec.rows[-1])
-        iovec.rows += rows
-        iovec.offsets += [-1] * len(rows)
-        iovec.lengths += [0] * len(rows)
+        segments = (iovec.rows, iovec.offsets, iovec.lengths)
+        iovec.rows, iovec.offsets, iovec.lengths = amplifier.widened(row, offset, length, segments)
 
     def io_vecs(self, row: int, offset: int, length: int) -> list[BlobIoVec]:
         """The IO that a read of a file is made of: a vector for each run of chunks of one blob."""

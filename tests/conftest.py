@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import settings
 
@@ -46,3 +48,20 @@ def image_dir(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("image")
     build(tree, out, chunk_size=64 << 10)
     return out
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What came of each fault, if tests of them ran: see tests/storage/backend/test_survive.py."""
+    reports = [report for report in terminalreporter.stats.get("passed", []) if report.when == "call"]
+    cells = [value for report in reports for name, value in report.user_properties if name == "survive"]
+    if cells:
+        table = pd.DataFrame(cells, columns=["fault", "backend", "outcome"])
+        table = table.pivot(index="fault", columns="backend", values="outcome").fillna("")
+        same = table.nunique(axis=1) == 1
+        table["every backend"] = table.iloc[:, 0].where(same, "")
+        terminalreporter.section("what came of each fault")
+        for fault, row in table.iterrows():
+            if row["every backend"]:
+                terminalreporter.write_line(f"{fault:36} every backend: {row['every backend']}")
+                continue
+            terminalreporter.write_line(f"{fault:36} " + "; ".join(f"{k}: {v}" for k, v in row[:-1].items() if v))

@@ -13,23 +13,30 @@ from storage.backend._faulty import (
     scripted,
     seeded,
 )
+from storage.backend._http_proxy import HttpProxy
 from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
+from storage.backend._oss import Oss
 from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
+from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
+from storage.backend._throttle import ThrottledBackend
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
+    "S3",
     "BlobBackend",
     "BlobReader",
     "Delay",
     "Fault",
     "FaultyBackend",
+    "HttpProxy",
     "Link",
     "LocalDisk",
     "LocalFs",
+    "Oss",
     "RecordedRequest",
     "RecordingBackend",
     "Refuse",
@@ -37,6 +44,7 @@ __all__ = [
     "Reset",
     "ShapedBackend",
     "Stall",
+    "ThrottledBackend",
     "Transfer",
     "Truncate",
     "WrappedReader",

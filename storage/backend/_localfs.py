@@ -7,6 +7,7 @@ from pathlib import Path
 
 from storage.backend._base import BlobReader
 from storage.backend._file import FileReader, open_file
+from storage.backend._ids import check_blob_id
 from storage.errors import BackendError, ConfigError, MissingBlobError
 
 __all__ = ["LocalFs"]
@@ -49,8 +50,7 @@ class LocalFs:
 
     def get_reader(self, blob_id: str) -> BlobReader:
         """A reader of the file `blob_id`."""
-        if not blob_id or not blob_id.isprintable() or "/" in blob_id or blob_id in (".", ".."):
-            raise BackendError("a blob id is not a file name", blob=blob_id)
+        check_blob_id(blob_id)
         path = self._path(blob_id)
         try:
             fd = open_file(path)

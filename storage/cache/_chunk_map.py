@@ -8,8 +8,12 @@ Source: nydus ``storage/src/cache/state/persist_map.rs``.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import operator
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +56,12 @@ class IndexedChunkMap:
         self.path = path
         self._fd = open_file(path)
         try:
-            if os.fstat(self._fd).st_size == 0:
-                # All of it is written, so that a bit never has to find room for itself.
-                whole = HEADER_SIZE + (count + 7) // 8
-                self._put(_HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4).ljust(whole, b"\0"), 0)
+            with self._alone():
+                if os.fstat(self._fd).st_size == 0:
+                    # All of it is written, so that a bit never has to find room for itself.
+                    whole = HEADER_SIZE + (count + 7) // 8
+                    self._put(_HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4).ljust(whole, b"\0"), 0)
             self.ready = read_chunk_map(path, count)
-            self._bits = bytearray(np.packbits(self.ready))
             if _HEADER.unpack_from(os.pread(self._fd, _HEADER.size, 0))[3] == _ALL_READY:
                 self._forget_all_ready()
         except BaseException:
@@ -66,28 +70,36 @@ class IndexedChunkMap:
 
     def _forget_all_ready(self) -> None:
         """Say it bit by bit, so that one can be cleared."""
-        self._put(bytes(self._bits), HEADER_SIZE)
+        self._put(np.packbits(self.ready).tobytes(), HEADER_SIZE)
         self._put(b"\0" * 4, 12)
 
     def set_ready(self, first: int, last: int, indexes: list[int]) -> None:
         """Mark chunks as ready, with one write for the bytes that `first` to `last` lie in."""
-        start, end = first >> 3, (last >> 3) + 1
-        before = self._bits[start:end]
+        start = first >> 3
+        bits = bytearray((last >> 3) + 1 - start)
         for index in indexes:
-            self._bits[index >> 3] |= 0x80 >> (index & 7)
-        try:
-            self._write(start, end)
-        except CacheError:
-            self._bits[start:end] = before
-            raise
+            bits[(index >> 3) - start] |= 0x80 >> (index & 7)
+        with self._alone():
+            self._put(bytes(map(operator.or_, self._held(start, len(bits)), bits)), HEADER_SIZE + start)
 
     def clear(self, index: int) -> None:
         """Mark a chunk as gone."""
-        self._bits[index >> 3] &= ~(0x80 >> (index & 7))
-        self._write(index >> 3, (index >> 3) + 1)
+        with self._alone():
+            (held,) = self._held(index >> 3, 1)
+            self._put(bytes([held & ~(0x80 >> (index & 7))]), HEADER_SIZE + (index >> 3))
 
-    def _write(self, start: int, end: int) -> None:
-        self._put(self._bits[start:end], HEADER_SIZE + start)
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else changes the file: other processes mark chunks, too."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _held(self, start: int, length: int) -> bytes:
+        """Bytes of bits as they are on disk."""
+        return os.pread(self._fd, length, HEADER_SIZE + start).ljust(length, b"\0")
 
     def _put(self, data: bytes | bytearray, offset: int) -> None:
         write_all(self._fd, self.path, memoryview(data), offset)

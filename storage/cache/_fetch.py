@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from storage.backend import BlobReader, Transfer
 from storage.codec import buffer
 from storage.device import BlobInfo
-from storage.errors import CacheError, StorageError
+from storage.errors import CacheError, IntegrityError, StorageError
 from storage.events import Cause, Kind
-from storage.image.decode import Decoder
+from storage.image.decode import Decoder, Fetched
 from storage.image.tables import Chunks
 from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
@@ -66,20 +66,33 @@ class Fetcher:
     def _request(self, rows: range, read_id: int, fetch_id: int) -> memoryview:
         blob, start = self._blob[rows.start], self._start[rows.start]
         data = buffer("fetched", self._end[rows[-1]] - start)
+        self._read_into(data, blob, start, read_id, fetch_id)
+        return data
+
+    def _read_into(self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int) -> None:
         begun = time.monotonic_ns()
         transfer: Transfer | None = None
         try:
             transfer = self._readers[blob].read_into(data, start)
         finally:
             self._cache.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
-        return data
+
+    def _refetch(self, row: int, base: int, data: memoryview, read_id: int) -> Fetched:
+        """Ask once more for what does not verify, as it may have been spoilt on its way; the error of that is final."""
+        blob, start, end = self._blob[row], self._start[row], self._end[row]
+        begun, fetch_id = time.monotonic_ns(), next(self._ids)
+        self._cache.log.retried_chunk(read_id, fetch_id, blob, row)
+        self._read_into(data[start - base : end - base], blob, start, read_id, fetch_id)
+        self._cache.log.fetched(begun, read_id, fetch_id, blob, row, (start, end - start), Cause.REFETCH, 0, False)
+        return self._decoder.open(blob, base, data)
 
     def _decode(
         self, read: Read, cursor: Cursor | None, read_id: int, fetch_id: int, data: memoryview, admitted: set[int]
     ) -> list[int]:
         """Decode, verify, hand out and write chunk by chunk; returns the chunks written."""
         cache, rows, blob = self._cache, read.chunks, self._blob[read.chunks.start]
-        file, fetched = cache.files[blob], self._decoder.open(blob, self._start[rows.start], data)
+        file, base = cache.files[blob], self._start[rows.start]
+        fetched = self._decoder.open(blob, base, data)
         begun, decoding, persisting, size = time.monotonic_ns(), 0, 0, 0
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
@@ -92,11 +105,14 @@ class Fetcher:
             before = time.monotonic_ns()
             try:
                 plain = fetched.chunk(row)
-            except StorageError:
-                if wanted:
+            except StorageError as error:
+                if not wanted:
+                    self._not_kept(row, read_id, fetch_id)
+                    continue
+                if not isinstance(error, IntegrityError):
                     raise
-                self._not_kept(row, read_id, fetch_id)
-                continue
+                fetched = self._refetch(row, base, data, read_id)
+                plain = fetched.chunk(row)
             if wanted and cursor is not None:
                 offset = read.segments.offset[pos - 1]
                 cursor.put(plain[offset : offset + read.segments.length[pos - 1]])

@@ -49,6 +49,11 @@ class Log:
                 kind=Kind.FAILURE, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1
             )
 
+    def retried_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
+        """A chunk that is no good, and is fetched again."""
+        if self.recorder is not None:
+            self.recorder.log(kind=Kind.RETRY, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1)
+
     def hit(self, start: int, read_id: int, blob: int, rows: Sequence[int], size: int) -> None:
         """Bytes served from the cache at once."""
         if self.recorder is not None:

@@ -122,12 +122,14 @@ class Chunks(Table):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Inodes(Table):
-    """Every inode, in the order of its first name in the tree (breadth first); row 0 is the root.
+    """Every inode; row 0 is the root, and parents come before what is in them.
+
+    The order is that of first names in the tree, breadth first, in v6; that of numbers in v5.
 
     Attributes
     ----------
     nid : (n,) int64
-        EROFS node id; what v6 calls the inode number.
+        EROFS node id, which v6 calls the inode number; the inode number of v5.
     mode, uid, gid, nlink, rdev : (n,) uint32
         As in ``struct stat``; `rdev` in the kernel's encoding, 0 for other kinds.
     size : (n,) int64
@@ -138,7 +140,8 @@ class Inodes(Table):
     xattr_offset, xattr_size : (n,) int64, int32
         Where in the bootstrap xattrs lie, and how many bytes they are; -1 and 0 for none.
     data_offset, tail_offset : (n,) int64
-        Where whole blocks, or chunk addresses, lie, and where inline data behind the inode do.
+        Where whole blocks, or chunk addresses, lie, and where inline data behind the inode do; in v5
+        where a link's target lies, and nothing.
     layout : (n,) int32
         EROFS data layout: 0 plain, 2 inline tail, 4 chunk-based.
     """

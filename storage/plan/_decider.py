@@ -129,7 +129,7 @@ class Decider:
 
     def evicted(self, chunk: int) -> None:
         """A victim is gone."""
-        _report.evicted(self.state, chunk)
+        _report.evicted(self.layout, self.state, chunk)
         self._write("evicted", chunk, None)
 
     def store_failed(self, chunk: int) -> None:

@@ -73,12 +73,13 @@ def _serve(decider: Decider, read: Read) -> Step:
 
 def _fetch(decider: Decider, options: Options, read: Read) -> Step:
     layout, rows = decider.layout, read.chunks
-    asked = {read.segments.chunk[pos] for pos in read.span}
+    asked = {read.segments.chunk[pos] for pos in read.span if read.segments.offset[pos] >= 0}
     causes = tuple(_cause(decider, row, asked) for row in rows)
     start, end = layout.start[rows.start], layout.end[rows[-1]]
     why = [f"{_chunks(len(asked))} asked for and not in the cache"]
     if along := causes.count("amplify"):
-        why.append(f"{along} more fetched along, within {options.amplify:,} bytes of the first")
+        where = f"within {options.amplify:,} bytes of the first" if options.amplify else "from what lies behind"
+        why.append(f"{along} more fetched along, {where}")
     if again := causes.count("refetch"):
         why.append(f"{again} fetched again, since the range spans them")
     given = sum(read.segments.length[pos] for pos in read.span)

@@ -8,6 +8,7 @@ from storage.plan._state import (
     ABSENT,
     CAPACITY,
     EVICTING,
+    LEAVING,
     PENDING,
     READY,
     STORED,
@@ -53,14 +54,16 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
         How many victims.
     """
     count = 0
+    # Whoever chose a victim waits for it to go; to everybody else it still takes room.
+    others = state.counters[LEAVING]
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
         if reg[Reg.LISTED] != 0 and state.owner[chunk] != reg[Reg.TICKET]:
             continue
-        count = _make_room(layout, state, policy, layout.size[chunk], victims, count)
-        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk]):
+        count = _make_room(layout, state, policy, layout.size[chunk] + others, victims, count)
+        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk] + others):
             state.status[chunk] = STORING
             state.owner[chunk] = reg[Reg.TICKET]
             state.pins[chunk] += 1
@@ -88,14 +91,16 @@ def _make_room(layout: Layout, state: State, policy: Policy, size: int, victims:
         policy.on_remove(state.ints, state.floats, victim)
         state.status[victim] = EVICTING
         state.counters[STORED] -= layout.size[victim]
+        state.counters[LEAVING] += layout.size[victim]
         victims[count] = victim
         count += 1
     return count
 
 
-def evicted(state: State, chunk: int) -> None:
+def evicted(layout: Layout, state: State, chunk: int) -> None:
     """A victim's bytes are gone; it may be fetched again."""
     state.status[chunk] = ABSENT
+    state.counters[LEAVING] -= layout.size[chunk]
 
 
 def persisted(state: State, reg: Array) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "EVICTING",
     "EXACT",
     "FETCH",
+    "LEAVING",
     "MIN_BATCH",
     "PENDING",
     "PLANS",
@@ -82,7 +83,8 @@ PREFETCH = 1
 STORED = 0  # bytes admitted
 CAPACITY = 1  # bytes that may be; negative for no bound
 BLOCKED = 2  # user reads that wait or fetch
-COUNTERS = 3
+LEAVING = 3  # bytes of victims that are not gone yet
+COUNTERS = 4
 
 MIN_BATCH = 0x2_0000
 MAX_BATCH = 0x1000_0000
@@ -151,7 +153,7 @@ class State(NamedTuple):
         Readers and writers of the chunk's bytes in the cache; a pinned chunk is not evicted.
     owner : (n,) int64
         Ticket of the read that claimed a PENDING or STORING chunk, else -1.
-    counters : (3,) int64
+    counters : (4,) int64
     ints, floats
         The eviction policy's arenas.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.cache import FileCache
-from storage.plan import ABSENT, BLOCKED, READY
+from storage.plan import ABSENT, BLOCKED, LEAVING, READY
 from storage.testing.blobs import Made
 
 __all__ = ["assert_at_rest", "expected", "read_chunks", "read_segments", "ready_rows"]
@@ -43,5 +43,5 @@ def assert_at_rest(cache: FileCache) -> None:
     assert set(state.status) <= {ABSENT, READY}
     assert set(state.pins) == {0}
     assert set(state.owner) == {-1}
-    assert state.counters[BLOCKED] == 0
+    assert state.counters[BLOCKED] == state.counters[LEAVING] == 0
     assert cache.stored == sum(sizes[row] for row in ready_rows(cache))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
+import tarfile
 from typing import Any
 
 import pytest
 
 from storage.errors import UnsupportedError
-from storage.image import Image, open_image
-from storage.image.verbs import check, inspect_blobs, inspect_prefetch, statistics
+from storage.image import Image, locate, open_image
+from storage.image.verbs import check, inspect_blobs, inspect_prefetch, statistics, unpack
 
 
 @pytest.fixture
@@ -50,3 +54,28 @@ def test_same_as_the_reference_says(variant: Any, opened: Image) -> None:
         assert named(inspect_prefetch(opened)) == named(last_line(variant.ref["inspect_prefetch"]))
         row.append("inspect =")
     print("  ".join(row))
+
+
+def test_unpacks_to_the_tree(variant: Any, opened: Image) -> None:
+    """The tar of each image holds each file of the tree: kind, owner, time, bytes."""
+    out = io.BytesIO()
+    done = unpack(opened, locate(variant.folder).blobs, out)
+    tree, from_tar = variant.tree(), any("tar" in option for option in variant.ref.get("options", ()))
+    out.seek(0)
+    seen = set()
+    with tarfile.open(fileobj=out) as archive:
+        for member in archive:
+            path = b"/" if member.name == "." else b"/" + os.fsencode(member.name)
+            seen.add(path)
+            want = tree[path]
+            assert (member.uid, member.gid, member.mode) == (want["uid"], want["gid"], want["mode"])
+            if path != b"/":
+                assert int(member.mtime) == (want["mtime"] if from_tar else want["mtime_ns"] // 10**9)
+            if want["type"] == "reg":
+                content = archive.extractfile(member)
+                assert content is not None
+                assert hashlib.sha256(content.read()).hexdigest() == want["sha256"], path
+            if want["type"] == "symlink":
+                assert member.linkname == want["target"]
+    assert seen == {path for path, want in tree.items() if want["type"] != "sock"}
+    print(f"{variant.name:32}  {done.files:4} members, {done.bytes:10,} bytes")

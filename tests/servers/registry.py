@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,18 @@ from typing import Any
 from tests.servers.certificates import Authority
 from tests.servers.processes import Process, free_port, need
 from tests.servers.realm import ISSUER, SERVICE, Realm
+from tests.servers.s3 import KEYS, S3Server
 
-__all__ = ["docker_registry", "put_blob", "with_htpasswd", "with_realm", "with_redirects", "with_tls", "pull_through"]
+__all__ = [
+    "docker_registry",
+    "on_s3",
+    "put_blob",
+    "with_htpasswd",
+    "with_realm",
+    "with_redirects",
+    "with_tls",
+    "pull_through",
+]
 
 Config = dict[str, Any]
 
@@ -46,6 +57,20 @@ def pull_through(url: str) -> Config:
     return {"proxy": {"remoteurl": url}}
 
 
+def on_s3(store: S3Server) -> Config:
+    """Blobs in a bucket, to which requests are redirected with a signature."""
+    options = {
+        "accesskey": KEYS.access_key_id,
+        "secretkey": KEYS.access_key_secret,
+        "region": "us-east-1",
+        "regionendpoint": f"http://{store.endpoint}",
+        "bucket": store.bucket,
+        "secure": False,
+        "v4auth": True,
+    }
+    return {"storage": {"filesystem": None, "s3": options}}
+
+
 def docker_registry(folder: Path, *configs: Config, port: int = 0) -> Process:
     """A registry that keeps its blobs in ``folder/data``; not started yet."""
     need("docker-registry")
@@ -59,10 +84,13 @@ def docker_registry(folder: Path, *configs: Config, port: int = 0) -> Process:
     }
     for more in configs:
         for key, value in more.items():
-            config[key] = {**config.get(key, {}), **value}
+            both = {**config.get(key, {}), **value}
+            config[key] = {name: setting for name, setting in both.items() if setting is not None}
     path = folder / "config.yml"
     path.write_text(json.dumps(config))  # JSON is YAML
-    return Process(["docker-registry", "serve", str(path)], folder, port=port)
+    # AWS_CA_BUNDLE, say, breaks its S3 driver.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return Process(["docker-registry", "serve", str(path)], folder, port=port, env=environment)
 
 
 def put_blob(url: str, repo: str, content: bytes, headers: dict[str, str] | None = None) -> str:

@@ -18,9 +18,10 @@ from storage.errors import PathError
 from storage.fs import Rafs
 from storage.image import open_image
 from storage.image.build import build, directory_tree
+from storage.image.v5 import Amplifier
 from storage.plan import Segments, explain, plan_layout, plan_options
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option, temporary_store
+from workbench.cli._options import blobs_option, config_option, image_argument, json_option, temporary_store
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []
@@ -82,13 +83,19 @@ def build_command(
     )
 
 
-@group.command("cat", **example("workbench cat image /json/__init__.py | head"))
+@group.command(
+    "cat",
+    **example(
+        "workbench cat image /json/__init__.py | head", "workbench cat bootstrap /etc/hosts --config registry.toml"
+    ),
+)
 @image_argument
 @click.argument("path")
 @blobs_option
-def cat(image: Path, path: str, blobs: Path | None) -> None:
+@config_option
+def cat(image: Path, path: str, blobs: Path | None, config: Path | None) -> None:
     """Write a file of an image to standard output."""
-    with temporary_store(image, blobs) as rafs:
+    with temporary_store(image, blobs, config) as rafs:
         _copy(rafs, rafs.lookup(path), sys.stdout.buffer)
 
 
@@ -97,9 +104,10 @@ def cat(image: Path, path: str, blobs: Path | None) -> None:
 @click.argument("path")
 @click.argument("target", type=click.Path(path_type=Path))
 @blobs_option
-def cp(image: Path, path: str, target: Path, blobs: Path | None) -> None:
+@config_option
+def cp(image: Path, path: str, target: Path, blobs: Path | None, config: Path | None) -> None:
     """Copy a file, or a folder with all that is below, out of an image."""
-    with temporary_store(image, blobs) as rafs:
+    with temporary_store(image, blobs, config) as rafs:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
@@ -157,15 +165,17 @@ def explain_command(
     row = opened.lookup(path)
     asked = int(opened.inodes.size[row]) if length is None else length
     segments = Segments(*opened.segments(row, offset, asked))
-    steps = explain(plan_layout(opened.chunks), plan_options(plan, amplify), segments)
+    if opened.version == 5:
+        segments = Segments(*Amplifier(opened, amplify).widened(row, offset, asked, segments))
+    steps = explain(plan_layout(opened.chunks), plan_options(plan, amplify, opened.version), segments)
     if as_json:
         for step in steps:
             print(json.dumps(step._asdict()))
         return
-    size = sum(segments.length)
+    size, count = sum(segments.length), sum(offset >= 0 for offset in segments.offset)
     console = Console(highlight=False)
-    first = f" {segments.chunk[0]}" if len(segments.chunk) == 1 else ""
-    console.print(f"{size:,} bytes from {offset:,} of {path}: {len(segments.chunk)} of its chunks{first}")
+    first = f" {segments.chunk[0]}" if count == 1 else ""
+    console.print(f"{size:,} bytes from {offset:,} of {path}: {count} of its chunks{first}")
     table = Table(box=None, header_style="dim", pad_edge=False)
     for title, justify in (("", "left"), ("from", "right"), ("bytes", "right"), ("given", "right"), ("why", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]

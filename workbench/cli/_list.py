@@ -113,7 +113,7 @@ def _line(image: Image, path: bytes, row: int) -> str:
     **example(
         "workbench stat image",
         "workbench stat image /json/__init__.py",
-        "workbench stat --json image | jq .own_chunks",
+        "workbench stat --json image | jq .statistics",
         "workbench stat --base older-image image",
     ),
 )
@@ -131,7 +131,7 @@ def stat_command(image: Path, path: str | None, base: Path | None, as_json: bool
         facts["chunks"] = int(opened.inodes.extents[row])
     else:
         counted = statistics(opened, open_image(base) if base else None)
-        facts = _facts(opened) | (counted.to_dict() if as_json else _shared(counted) if base else {})
+        facts = _facts(opened) | ({"statistics": counted.to_dict()} if as_json else _shared(counted) if base else {})
     if as_json:
         print(json.dumps(facts))
         return

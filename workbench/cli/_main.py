@@ -43,9 +43,11 @@ _MODULES = {
     **dict.fromkeys(("build", "cat", "cp", "explain"), "_image"),
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
+    **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
     **dict.fromkeys(("check", "inspect"), "_check"),
-    **dict.fromkeys(("merge",), "_make"),
+    **dict.fromkeys(("convert", "merge"), "_make"),
+    **dict.fromkeys(("export", "unpack"), "_unpack"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Verbs that make one image of others: merge."""
+"""Verbs that make images of other images: convert, merge."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from storage.image.verbs import merge
+from storage.image.verbs import convert, merge
 from workbench.cli._main import example, group
 from workbench.cli._options import json_option
+from workbench.cli._types import SIZE
 
 __all__: list[str] = []
 
@@ -54,3 +55,50 @@ def merge_command(
         print(json.dumps({"bootstrap": str(made.bootstrap), "blobs": made.blobs, "files": made.files}))
         return
     print(f"{made.bootstrap}: {made.files:,} files in {len(made.blobs)} blobs")
+
+
+@group.command(
+    "convert",
+    **example(
+        "skopeo copy docker://debian:12 oci:debian && workbench convert debian -o debian-nydus",
+        "workbench convert debian -o debian-nydus --compressor lz4_block --prefetch /usr/bin --json",
+        "skopeo copy oci:debian-nydus docker://registry.example/debian:nydus",
+    ),
+)
+@click.argument("source", metavar="LAYOUT", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the new OCI layout.")
+@click.option("--compressor", default="zstd", show_default=True, help="none, lz4_block, gzip or zstd.")
+@click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
+@click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
+@click.option("--version", type=click.IntRange(5, 6), default=6, show_default=True, help="Of RAFS.")
+@click.option("--prefetch", multiple=True, metavar="PATH", help="To be read ahead; may be repeated.")
+@json_option
+def convert_command(
+    source: Path,
+    out: Path,
+    compressor: str,
+    digester: str,
+    chunk_size: int,
+    version: int,
+    prefetch: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Convert the images of an OCI layout to nydus images, in an OCI layout."""
+    images = convert(
+        source,
+        out,
+        compressor=compressor,
+        digester=digester,
+        chunk_size=chunk_size,
+        version=version,
+        prefetch=prefetch,
+        progress=True,
+    )
+    for made in images:
+        if as_json:
+            print(json.dumps(vars(made)))
+            continue
+        print(
+            f"{made.platform}: {made.source_bytes / 1e6:,.1f} MB of layers as {made.blob_bytes / 1e6:,.1f} MB in "
+            f"{len(made.blobs)} blobs and a bootstrap of {made.bootstrap_bytes:,} bytes ({made.manifest})"
+        )

@@ -134,6 +134,9 @@ def count_fetched(world: World, actor: int) -> int:
     unit = paying = -1
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
         start = layout.start[chunk]
+        listed = pos < reg[Reg.SPAN] and segments.chunk[pos] == chunk
+        if reg[Reg.LISTED] != 0 and not listed:
+            continue  # part of a gap
         begins = layout.unit[chunk] != unit
         if begins:
             unit, paying = layout.unit[chunk], payer(layout, segments, reg, out.fresh, chunk)
@@ -144,9 +147,9 @@ def count_fetched(world: World, actor: int) -> int:
             number = _log(world, _FETCH, _GAP, actor, since, 0, 0, read, fetch, chunk, 0, expected, gap, 0, 0)
             if number >= 0:
                 out.log[number, Log.CHUNK] = -1
-        wanted = pos < reg[Reg.SPAN] and segments.chunk[pos] == chunk
+        wanted = listed and segments.offset[pos] >= 0
         given = 0
-        if wanted:
+        if listed:
             if read >= 0:
                 given = segments.length[pos]
             pos += 1

@@ -334,7 +334,7 @@ def _admit(world: World, actor: int, t: int) -> None:
 def _evict(world: World, actor: int, t: int, victims: int) -> None:
     for index in range(victims):
         count_evicted(world, actor, t, world.out.victims[index])
-        evicted(world.state, world.out.victims[index])
+        evicted(world.layout, world.state, world.out.victims[index])
 
 
 def _store(world: World, actor: int, t: int) -> None:

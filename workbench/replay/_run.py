@@ -10,6 +10,7 @@ import numpy as np
 from storage.backend._link import new_link
 from storage.errors import TraceError
 from storage.plan import REGISTERS, Layout, Segments, batch_end, new_state, plan_layout, plan_options
+from workbench.replay._along import widened
 from workbench.replay._engine import DONE, run
 from workbench.replay._result import Result
 from workbench.replay._schedule import new_schedule
@@ -82,8 +83,9 @@ def _longer(table: Any, rows: int) -> Any:
 def new_world(workload: Workload, settings: Settings, record: bool, policy: Any) -> World:
     """Everything at rest; `policy` holds the five functions in the form that the engine is run in."""
     layout, link, cpu = workload.layout, settings.link, settings.cpu
-    options = plan_options(settings.plan, settings.amplify_io)
+    options = plan_options(settings.plan, settings.amplify_io, workload.version)
     ahead = prefetch_rows(settings.prefetch, workload)
+    workload = widened(workload, settings.amplify_io)
     batches = _batches(layout, options, ahead)
     segments = _with_prefetch(workload.segments, layout, ahead)
     chunks, reads, threads = len(layout.size), len(workload), len(workload.thread_first) - 1

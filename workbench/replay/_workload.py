@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,6 +53,10 @@ class Workload:
         Their names, in the order they ran.
     layout
         Of the image that the segments are rows of.
+    inode : (reads,) int64
+        Rows of the files.
+    image
+        The image itself, which plans of v5 ask for more than its layout.
     """
 
     read_id: I64
@@ -65,6 +69,8 @@ class Workload:
     program_first: I64
     programs: tuple[str, ...]
     layout: Layout
+    inode: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    image: Any = None
 
     @classmethod
     def from_reads(cls, reads: pa.Table, image: ImageLike) -> Workload:
@@ -95,6 +101,7 @@ class Workload:
         columns = {name: column[order] for name, column in columns.items()}
         thread_first, thread_program = _threads(program[order], columns["thread"])
         path, paths = _codes(reads["path"])
+        rows = np.array([image.lookup(name) for name in paths], np.int64)[path[order]]
         first, segments = _segments(image, path[order], paths, columns["offset"], columns["length"])
         return cls(
             read_id=columns["read_id"],
@@ -107,10 +114,17 @@ class Workload:
             program_first=np.searchsorted(thread_program, np.arange(len(programs) + 1)).astype(np.int64),
             programs=programs,
             layout=plan_layout(image.chunks),
+            inode=rows,
+            image=image,
         )
 
     def __len__(self) -> int:
         return len(self.read_id)
+
+    @property
+    def version(self) -> int:
+        """Of RAFS."""
+        return int(getattr(self.image, "version", 6))
 
     @property
     def touched(self) -> I64:

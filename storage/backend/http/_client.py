@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import logging
 import os
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from storage.backend._source import RequestSource, request_source
 from storage.backend.http._connection import Target, proxy_headers, tls_context
@@ -41,7 +42,8 @@ class HttpClient:
     Parameters
     ----------
     home
-        URL of the backend's own host; credentials and what the environment adds go to no other.
+        URL of the backend's own host; credentials and what the environment adds go to no other. What follows
+        the host is left out.
     options
         How to talk.
     auth
@@ -67,7 +69,7 @@ class HttpClient:
         socket: str = "",
     ) -> None:
         origin_of(home)
-        self.home = home
+        self.home = "/".join(home.split("/", 3)[:3])
         self.options = options or HttpOptions()
         self.auth = auth
         self.recorder = recorder
@@ -99,6 +101,7 @@ class HttpClient:
         """
         source = request_source()
         limit = self.options.prefetch_retry_limit if source else self.options.retry_limit
+        limit = limit if request.retries is None else request.retries
         attempt = 0
         while True:
             self._doctor.active = time.monotonic()
@@ -202,8 +205,9 @@ class HttpClient:
 
     def _is_home(self, url: str, way: Way | None) -> bool:
         """Whether the URL is of the backend's own host, which may know who we are."""
-        parts, home = urlsplit(url), urlsplit(self.home)
-        return parts.netloc == home.netloc and (parts.scheme == home.scheme or (way is not None and way.use_http))
+        if way is not None and way.use_http:
+            return way.moved(url).startswith(way.moved(self.home) + "/")
+        return url.startswith(self.home + "/")
 
     def _dressed(self, asked: Request, url: str, source: RequestSource, way: Way | None) -> Request:
         """The request with the headers that the host of `url` may see."""
@@ -217,7 +221,8 @@ class HttpClient:
             headers |= self._dragonfly(source)
             if url.startswith("http:"):
                 headers |= proxy_headers(way.proxy)
-        dressed = replace(asked, url=url, headers=headers)
+        dressed = copy.copy(asked)
+        dressed.url, dressed.headers = url, headers
         if home and self.auth is not None:
             self.auth.prepare(dressed)
         return dressed

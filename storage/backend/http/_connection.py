@@ -151,6 +151,8 @@ class Connection:
             self._http.connect()
         self._begin(self._options.timeout, request.stream)
         self.limit(self._http.sock)
+        if request.body is not None and not isinstance(request.body, bytes):
+            request.body.seek(0)
         self._http.request(request.method, self._path_of(request.url), request.body, request.headers)
         self.heading = True
         raw = self._http.getresponse()

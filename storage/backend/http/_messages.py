@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import IO, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,6 +26,7 @@ def without_credentials(headers: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
 
 
+@lru_cache(256)
 def origin_of(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL.
 
@@ -65,6 +67,8 @@ class Request:
         Never through a proxy or a mirror, and without the backend's credentials: it has what it needs.
     stream
         The timeout is for each piece of the body, not for all of it.
+    retries
+        How often to try again, if not as the options say.
     expected
         Statuses that are an answer, not a failure.
     where
@@ -79,6 +83,7 @@ class Request:
     refused: Callable[[Response | None], str | None] = lambda response: None
     direct: bool = False
     stream: bool = False
+    retries: int | None = None
     expected: tuple[int, ...] = (200, 201, 202, 204, 206)
     where: dict[str, object] = field(default_factory=dict)
 

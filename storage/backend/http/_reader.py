@@ -215,17 +215,17 @@ def _check_encoding(response: Response) -> None:
 
 def _check_range(response: Response, start: int, end: int | None, where: dict[str, object]) -> int | None:
     """See that a 206 has just what was asked for; how long the blob is, if it says so."""
-    text = response.headers.get("content-range", "")
-    match = _CONTENT_RANGE.fullmatch(text.strip())
-    place = {**where, "url": mask_url(response.url)}
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    size = None if match is None or match[3] == "*" else int(match[3])
     if match is None:
-        raise BackendError("the server answers a range without saying which", **place)
-    size = None if match[3] == "*" else int(match[3])
-    if end is not None and size is not None and size < end:
-        raise BackendError("the blob ends early", **place)
-    if int(match[1]) != start or (end is not None and int(match[2]) + 1 != end):
-        raise BackendError("the server answers another range than was asked", **place)
-    return size
+        what = "the server answers a range without saying which"
+    elif end is not None and size is not None and size < end:
+        what = "the blob ends early"
+    elif int(match[1]) != start or (end is not None and int(match[2]) + 1 != end):
+        what = "the server answers another range than was asked"
+    else:
+        return size
+    raise BackendError(what, **where, url=mask_url(response.url))
 
 
 def _spool(response: Response, file: IO[bytes]) -> int:

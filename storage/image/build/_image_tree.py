@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from storage.errors import FormatError, MissingBlobError
+from storage.errors import FormatError
+from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
 from storage.image.build._node import Content, Node
-from storage.image.decode import Decoder
 
 __all__ = ["image_tree"]
 
@@ -36,10 +36,11 @@ def image_tree(image: Image, blobs: str | Path, rows: npt.NDArray[np.int64] | No
         When a file is opened whose blob is not there.
     """
     paths, inodes = image.paths()
-    names = {b"/": _node(image, Path(blobs), b"", b"/", 0)}
+    reader = ChunkReader(image, blobs)
+    names = {b"/": _node(image, reader, b"", b"/", 0)}
     for path, row in zip(paths[1:], inodes[1:].tolist(), strict=True):
         parent, _, name = path.rpartition(b"/")
-        node = _node(image, Path(blobs), name, path, row)
+        node = _node(image, reader, name, path, row)
         if rows is not None and node.is_reg:
             first = int(image.inodes.first_extent[row])
             node.chunks = rows[image.extents.chunk[first : first + int(image.inodes.extents[row])]].tolist()
@@ -52,7 +53,7 @@ def image_tree(image: Image, blobs: str | Path, rows: npt.NDArray[np.int64] | No
     return names[b"/"]
 
 
-def _node(image: Image, blobs: Path, name: bytes, path: bytes, row: int) -> Node:
+def _node(image: Image, reader: ChunkReader, name: bytes, path: bytes, row: int) -> Node:
     info = image.stat(row)
     node = Node(
         name=name,
@@ -67,45 +68,31 @@ def _node(image: Image, blobs: Path, name: bytes, path: bytes, row: int) -> Node
     if stat.S_ISREG(info.st_mode):
         node.size = info.st_size
         node.identity = row if info.st_nlink > 1 else None
-        node.open = _opener(image, blobs, row)
+        node.open = _opener(image, reader, row)
     elif stat.S_ISLNK(info.st_mode):
         node.target = image.readlink(row)
         node.size = len(node.target)
     return node
 
 
-def _opener(image: Image, blobs: Path, row: int) -> Callable[[], AbstractContextManager[Content]]:
-    return lambda: nullcontext(_Content(image, blobs, row))
+def _opener(image: Image, reader: ChunkReader, row: int) -> Callable[[], AbstractContextManager[Content]]:
+    return lambda: nullcontext(_Content(image, reader, row))
 
 
 class _Content:
     """A file of an image, read chunk by chunk from its blobs."""
 
-    def __init__(self, image: Image, blobs: Path, row: int) -> None:
+    def __init__(self, image: Image, reader: ChunkReader, row: int) -> None:
         self._image = image
-        self._blobs = blobs
+        self._reader = reader
         self._row = row
         self._at = 0
-        self._decoder = Decoder(image.infos, image.chunks)
 
     def readinto(self, buffer: memoryview) -> int:
         rows, offsets, lengths = self._image.segments(self._row, self._at, len(buffer))
         done = 0
         for chunk, offset, length in zip(rows, offsets, lengths, strict=True):
-            buffer[done : done + length] = self._chunk(chunk)[offset : offset + length]
+            buffer[done : done + length] = self._reader.read(chunk)[offset : offset + length]
             done += length
         self._at += done
         return done
-
-    def _chunk(self, row: int) -> memoryview:
-        chunks = self._image.chunks
-        info = self._image.infos[int(chunks.blob[row])]
-        path = self._blobs / info.blob_id
-        try:
-            with path.open("rb") as blob:
-                blob.seek(int(chunks.compressed_offset[row]))
-                stored = blob.read(int(chunks.compressed_size[row]))
-        except FileNotFoundError as error:
-            raise MissingBlobError("the blob is missing", path=path) from error
-        start = int(chunks.compressed_offset[row])
-        return self._decoder.open(int(chunks.blob[row]), start, memoryview(stored)).chunk(row)

@@ -11,14 +11,15 @@ Source: nydus ``rafs/src/fs.rs`` (`read`), ``rafs/src/metadata/md_v5.rs`` (`ampl
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from storage.image._inodes import is_kind
-from storage.image.v5._ondisk import ALIGNMENT, INODE
+from storage.image.v5._ondisk import INODE
+from storage.image.v5._records import gather
 from storage.image.v5._super import read_super_block, table_at
 
 if TYPE_CHECKING:
@@ -87,6 +88,14 @@ class Amplifier:
             tries -= pieces
         return found
 
+    def widened(
+        self, row: int, offset: int, length: int, segments: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Segments of a read (chunks, offsets, lengths) with those that are read along: at offset -1, of no length."""
+        chunks, offsets, lengths = (list(column) for column in segments)
+        along = self.along(row, offset, length, chunks[-1]) if chunks else []
+        return chunks + along, offsets + [-1] * len(along), lengths + [0] * len(along)
+
     def _take(self, found: list[int], last: int, row: int, offset: int, length: int, left: int) -> tuple[int, int]:
         """Append a part of a file where it joins; returns what is left of the window, and in how many blobs it is."""
         pieces = self._pieces(row, offset, length)
@@ -121,6 +130,4 @@ def _rows_by_number(image: Image) -> npt.NDArray[np.int64]:
     """The inode row of each inode number; further names of a file have numbers of their own."""
     data = image.data
     slots = table_at(data, np.dtype("<u4"), read_super_block(data).inode_table).astype(np.int64)
-    count = max((len(data) - INODE.itemsize) // ALIGNMENT + 1, 0)
-    ino = np.ndarray(count, INODE, data.data, strides=(ALIGNMENT,))["ino"][slots]
-    return np.searchsorted(image.inodes.nid, ino.astype(np.int64))
+    return np.searchsorted(image.inodes.nid, gather(data, INODE, slots)["ino"].astype(np.int64))

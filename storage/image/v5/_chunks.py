@@ -23,8 +23,8 @@ from storage.image.v5._ondisk import CHUNK_COMPRESSED
 __all__ = ["Numbered", "chunk_table", "number_chunks"]
 
 I64 = npt.NDArray[np.int64]
+_FILE_OFFSET = 64 // 8
 _SPANS = ("compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size")
-_SAME = (*_SPANS, "digest", "flags", "crc32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +59,40 @@ def number_chunks(records: np.ndarray, offsets: I64, infos: tuple[BlobInfo, ...]
     index = records["index"].astype(np.int64)
     if any(info.has_feature(BlobFeatures.V5_NO_EXT_BLOB_TABLE) for info in infos):
         index, infos = _indexes(records, blob, infos)
+        records["index"] = index
     blobs = blob_rows(infos)
     if len(records):
         _require(index < blobs.chunk_count[blob], "a chunk is not in its blob", offsets)
     rows = blobs.first_chunk[blob] + index if len(records) else np.zeros(0, np.int64)
-    used, where, which = _unique(rows)
-    once = records[where]
-    for name in _SAME:
-        same = once[name][which] == records[name]
-        same = same.all(axis=1) if same.ndim == 2 else same
-        _require(same, f"two files tell {name} of a chunk differently", offsets)
-    once = once.copy()
+    first = _first_of_each(rows)
+    again = np.flatnonzero(first[rows] != np.arange(len(rows)))
+    _check_same(records, first[rows[again]], again, offsets)
+    used = np.flatnonzero(first >= 0)
+    once = _words(records)[first[used]].view(records.dtype).reshape(-1)
     once["index"] = used - blobs.first_chunk[once["blob_index"]] if len(once) else 0
     return Numbered(rows, once, infos)
 
 
-def _unique(rows: I64) -> tuple[I64, I64, I64]:
-    """As numpy's: values, where each is first, and which each is. In order, as a rule, so cheaper."""
-    if len(rows) and (np.diff(rows) > 0).all():
-        everything = np.arange(len(rows))
-        return rows, everything, everything
-    used, where, which = np.unique(rows, return_index=True, return_inverse=True)
-    return used, where, which.reshape(-1)
+def _first_of_each(rows: I64) -> I64:
+    """Where each row, up to the last, is first named, -1 where it is not."""
+    first = np.full(int(rows.max(initial=-1)) + 1, -1, np.int64)
+    first[rows[::-1]] = np.arange(len(rows) - 1, -1, -1)
+    return first
+
+
+def _words(records: np.ndarray) -> npt.NDArray[np.uint64]:
+    """Records as rows of integers, which are copied and compared faster."""
+    return records.view("<u8").reshape(len(records), records.dtype.itemsize // 8)
+
+
+def _check_same(records: np.ndarray, told: I64, again: I64, offsets: I64) -> None:
+    """All but the offset in its file is the same of a chunk, whoever tells it."""
+    words = _words(records)
+    other = words[told] != words[again]
+    other[:, _FILE_OFFSET] = False
+    if other.any():
+        at = int(again[np.flatnonzero(other.any(axis=1))[0]])
+        raise FormatError("two files tell a chunk differently", offset=int(offsets[at]))
 
 
 def _indexes(records: np.ndarray, blob: I64, infos: Sequence[BlobInfo]) -> tuple[I64, tuple[BlobInfo, ...]]:
@@ -115,22 +127,22 @@ def chunk_table(infos: Sequence[BlobInfo], blobs: Blobs, records: np.ndarray) ->
     count = int(blobs.chunk_count.sum())
     rows = blobs.first_chunk[records["blob_index"]] + records["index"] if len(records) else np.zeros(0, np.int64)
     columns = _spans(count, rows, records)
-    known = _scattered(count, rows, np.ones(len(rows), np.bool_))
+    bounds = np.searchsorted(rows, np.append(blobs.first_chunk, count))
     for info in infos:
         first = int(blobs.first_chunk[info.blob_index])
         part = slice(first, first + info.chunk_count)
+        known = rows[bounds[info.blob_index] : bounds[info.blob_index + 1]] - first
         for name in ("compressed", "uncompressed"):
             limit = getattr(info, f"{name}_size")
-            _place(info, columns[f"{name}_offset"][part], columns[f"{name}_size"][part], known[part], limit)
-    compressed = _scattered(count, rows, records["flags"] & CHUNK_COMPRESSED != 0)
-    _check_sizes(columns, compressed)
+            _place(info, columns[f"{name}_offset"][part], columns[f"{name}_size"][part], known, limit)
+    _check_sizes(records)
     checked = records["flags"] & CHUNK_HAS_CRC32 != 0
     return Chunks(
         blob=np.repeat(np.arange(len(infos), dtype=np.int32), blobs.chunk_count),
-        index=(np.arange(count) - np.repeat(blobs.first_chunk, blobs.chunk_count)).astype(np.int32),
-        compressed=compressed,
+        index=np.concatenate([np.zeros(0, np.int32), *(np.arange(n, dtype=np.int32) for n in blobs.chunk_count)]),
+        compressed=_scattered(count, rows, records["flags"] & CHUNK_COMPRESSED != 0),
         digest=_scattered(count, rows, records["digest"]),
-        has_digest=known,
+        has_digest=_scattered(count, rows, np.ones(len(rows), np.bool_)),
         crc32c=_scattered(count, rows, np.where(checked, records["crc32"], 0).astype(np.uint32)),
         has_crc32c=_scattered(count, rows, checked),
         encrypted=np.zeros(count, np.bool_),
@@ -158,19 +170,22 @@ def _spans(count: int, rows: I64, records: np.ndarray) -> dict[str, I64]:
     return columns
 
 
-def _place(info: BlobInfo, offset: I64, size: I64, known: np.ndarray, limit: int) -> None:
-    """Check the chunks of a blob, and put those that are not known where the one before ends."""
-    end = offset + size
-    before = np.maximum.accumulate(np.append(0, end[:-1])) if len(end) else end
-    offset[~known] = before[~known]
-    checks = {"lies outside its blob": end > limit, "begins before the one before it ends": offset < before}
+def _place(info: BlobInfo, offset: I64, size: I64, known: I64, limit: int) -> None:
+    """Check the known chunks of a blob, and put the others where the one before them ends."""
+    start = offset[known]
+    end = start + size[known]
+    checks = {"lies outside its blob": end > limit, "begins before the one before it ends": start[1:] < end[:-1]}
     for complaint, wrong in checks.items():
         if wrong.any():
-            raise FormatError(f"a chunk {complaint}", blob=info.blob_id, chunk=int(np.flatnonzero(wrong)[0]))
+            raise FormatError(f"a chunk {complaint}", blob=info.blob_id, chunk=int(known[np.flatnonzero(wrong)[0]]))
+    if len(known) < len(offset):
+        offset[:] = np.repeat(np.append(0, end), np.diff(np.concatenate([[0], known, [len(offset)]])))
+        offset[known] = start
 
 
-def _check_sizes(columns: dict[str, I64], compressed: np.ndarray) -> None:
-    stored, plain = columns["compressed_size"], columns["uncompressed_size"]
+def _check_sizes(records: np.ndarray) -> None:
+    stored, plain = records["compressed_size"], records["uncompressed_size"]
+    compressed = records["flags"] & CHUNK_COMPRESSED != 0
     checks = {
         "is too long": (plain > MAX_CHUNK_SIZE) | (stored > 2 * MAX_CHUNK_SIZE),
         "is not compressed, but of two sizes": ~compressed & (stored != plain),
@@ -178,7 +193,7 @@ def _check_sizes(columns: dict[str, I64], compressed: np.ndarray) -> None:
     }
     for complaint, wrong in checks.items():
         if wrong.any():
-            raise FormatError(f"a chunk {complaint}", chunk=int(np.flatnonzero(wrong)[0]))
+            raise FormatError(f"a chunk {complaint}", chunk=int(records["index"][np.flatnonzero(wrong)[0]]))
 
 
 def _require(holds: np.ndarray, what: str, offsets: I64) -> None:

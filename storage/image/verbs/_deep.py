@@ -13,9 +13,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from storage.errors import MissingBlobError, StorageError
+from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
 from storage.image.tables import Chunks
-from storage.image.verbs._chunk_reader import ChunkReader
 from storage.image.verbs._report import MAX_PROBLEMS, Problem, problem_of
 
 __all__ = ["runs", "verify_chunks"]
@@ -87,12 +87,9 @@ def runs(chunks: Chunks) -> Iterator[range]:
 
 def _verify_run(image: Image, reader: ChunkReader, rows: range) -> _Verified:
     chunks = image.chunks
-    first = int(chunks.compressed_offset[rows.start])
-    size = int(chunks.compressed_offset[rows[-1]] + chunks.compressed_size[rows[-1]]) - first
     looked = int(chunks.uncompressed_size[rows.start : rows.stop].sum())
     try:
-        blob = int(chunks.blob[rows.start])
-        fetched = reader.open(blob, first, reader.stored(blob, first, size))
+        fetched = reader.open(rows)
     except StorageError as error:
         return _Verified([error], 0, 0, looked)
     errors, count, plain = list[StorageError](), 0, 0

@@ -8,6 +8,7 @@ from storage.plan import (
     ABSENT,
     EXACT,
     FETCH,
+    LEAVING,
     READY,
     STORED,
     STORING,
@@ -75,6 +76,21 @@ def test_being_evicted_is_neither(table: Callable[..., Layout]) -> None:
     assert machine.state.status[0] == ABSENT
     machine.persisted(one)
     assert machine.state.status[1] == READY
+
+
+def test_room_of_what_is_leaving(table: Callable[..., Layout]) -> None:
+    """Until a victim is gone its bytes take room, but for whoever waits for it to go: nobody else slips in."""
+    layout = table(*NEIGHBOURS)
+    layout.size[0] = 2 * PAGE
+    machine = bounded(layout, 2)
+    fetch(machine, 0)
+    one, two = (machine.begin(Segments([row], [0], [PAGE])) for row in (1, 2))
+    assert machine.advance(one) == machine.advance(two) == FETCH
+    assert machine.arrive(one) == [0]
+    assert machine.arrive(two) == []
+    assert (machine.state.status[1], machine.state.status[2]) == (STORING, ABSENT)
+    machine.evicted(0)
+    assert (machine.state.counters[STORED], machine.state.counters[LEAVING]) == (PAGE, 0)
 
 
 def test_a_store_that_failed(table: Callable[..., Layout]) -> None:

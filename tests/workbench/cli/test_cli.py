@@ -213,3 +213,14 @@ def test_build_options(workbench: Workbench, tree: Path, tmp_path: Path) -> None
             for path in tree.rglob("*"):
                 if path.is_file() and not path.is_symlink():
                     assert rafs.read(f"/{path.relative_to(tree)}") == path.read_bytes()
+
+
+def test_config(workbench: Workbench, image_dir: Path, tree: Path, tmp_path: Path) -> None:
+    """`cat` reads through the backend and the cache of a configuration, and says which keys it does not know."""
+    text = f'version = 2\nbackend.type = "localfs"\nbackend.localfs.dir = "{image_dir / "blobs"}"\nbackend.colour = 1\n'
+    (tmp_path / "config.toml").write_text(text)
+    done = workbench("cat", image_dir / "bootstrap", "/copy.txt", "--config", tmp_path / "config.toml")
+    assert done.stdout == (tree / "copy.txt").read_text()
+    assert done.stderr == "workbench: warning: the configuration's key backend.colour is not known, and ignored\n"
+    both = workbench("cat", image_dir, "/copy.txt", "--config", tmp_path / "config.toml", "--blobs", tmp_path)
+    assert (both.returncode, both.stdout) == (2, "")

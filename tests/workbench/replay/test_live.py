@@ -110,6 +110,23 @@ def test_batches_are_the_same(tree: Path, tmp_path: Path, plan: str, eviction: s
     test_serial_is_the_same(tmp_path / "image", tmp_path, plan, 200_000, eviction)
 
 
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("amplify", [0, 100_000, 1 << 20])
+@pytest.mark.parametrize("eviction", [None, "lru"])
+def test_serial_is_the_same_of_v5(tree: Path, tmp_path: Path, plan: str, amplify: int, eviction: str | None) -> None:
+    """The same of a v5 image, whose chunks share blocks and whose reads are widened by file."""
+    image_dir = tmp_path / "image"
+    build(tree, image_dir, version=5, chunk_size=64 << 10)
+    reads, image = reads_of(image_dir, 120, seed=amplify), open_image(image_dir)
+    workload = Workload.from_reads(reads, image)
+    capacity = None if eviction is None else workload.touched_bytes // 3
+    settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
+    live = rows_of(run_live(image_dir, reads, settings, tmp_path / "cache"))
+    assert rows_of(replay(workload, image, settings, record=True).events()) == live
+    causes = {row["cause"] for row in live}
+    assert ("amplify" in causes) == (amplify > 0)
+
+
 def test_calibrate(image_dir: Path, tmp_path: Path) -> None:
     """Costs taken from a run's events are in the order of what the machine can do, and predict that run's work."""
     reads = reads_of(image_dir, 300, seed=1)

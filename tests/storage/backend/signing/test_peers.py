@@ -138,6 +138,7 @@ def listening() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str]]]]]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             seen.append((self.command, self.path, dict(self.headers)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -10,8 +12,12 @@ from storage.codec import buffer
 from storage.errors import IntegrityError, MissingBlobError
 from storage.image._image import Image
 from storage.image.decode import Decoder, Fetched
+from storage.image.tables import PLAIN
 
 __all__ = ["ChunkReader"]
+
+
+_KEPT_UNITS = 16
 
 
 class ChunkReader:
@@ -30,6 +36,9 @@ class ChunkReader:
         self._decoder = Decoder(image.infos, image.chunks)
         self._folder = Path(folder)
         self._files: dict[int, int] = {}
+        self._units: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+        self._closed = weakref.finalize(self, _close_all, self._files)
 
     def read(self, row: int) -> memoryview:
         """A chunk's bytes, decompressed and verified; valid until the next call in this thread.
@@ -41,10 +50,48 @@ class ChunkReader:
         IntegrityError
             If the bytes are not what the image says.
         """
+        if self._image.chunks.kind[row] == PLAIN:
+            return self.open(range(row, row + 1)).chunk(row)
         chunks = self._image.chunks
-        offset, size = int(chunks.compressed_offset[row]), int(chunks.compressed_size[row])
-        blob = int(chunks.blob[row])
-        return self.open(blob, offset, self.stored(blob, offset, size)).chunk(row)
+        unit = self._shared_unit(row)
+        first = int(chunks.unit_offset[row])
+        plain = memoryview(unit)[first : first + int(chunks.uncompressed_size[row])]
+        self._decoder.verify(self._image.infos[int(chunks.blob[row])], row, plain)
+        return plain
+
+    def _shared_unit(self, row: int) -> bytes:
+        """The plain bytes of a unit of many chunks, kept for the others of them that will be asked for."""
+        key = int(self._image.chunks.unit[row])
+        with self._lock:
+            unit = self._units.pop(key, None)
+            if unit is not None:
+                self._units[key] = unit
+                return unit
+        info = self._image.infos[int(self._image.chunks.blob[row])]
+        unit = bytes(self._decoder.plain(info, row, self._stored_of(range(row, row + 1))))
+        with self._lock:
+            self._units[key] = unit
+            while len(self._units) > _KEPT_UNITS:
+                del self._units[next(iter(self._units))]
+        return unit
+
+    def open(self, rows: range) -> Fetched:
+        """Chunks that lie one behind the other, to be asked for in order; valid until the next call in this thread.
+
+        Raises
+        ------
+        MissingBlobError, IntegrityError
+            If the blob is not there, or ends before.
+        """
+        chunks = self._image.chunks
+        blob, first = int(chunks.blob[rows.start]), int(chunks.compressed_offset[rows.start])
+        return self._decoder.open(blob, first, self._stored_of(rows))
+
+    def _stored_of(self, rows: range) -> memoryview:
+        chunks = self._image.chunks
+        first = int(chunks.compressed_offset[rows.start])
+        end = int(chunks.compressed_offset[rows[-1]] + chunks.compressed_size[rows[-1]])
+        return self.stored(int(chunks.blob[rows.start]), first, end - first)
 
     def stored(self, blob: int, offset: int, size: int) -> memoryview:
         """Bytes of a blob as they are kept; valid until the next call in this thread.
@@ -62,10 +109,6 @@ class ChunkReader:
         if done != size:
             raise IntegrityError("the blob ends before this chunk does", **self._where(blob, offset))
         return data
-
-    def open(self, blob: int, base: int, stored: memoryview) -> Fetched:
-        """Bytes of a blob from offset `base` on, to be asked for their chunks."""
-        return self._decoder.open(blob, base, stored)
 
     def descriptor(self, blob: int) -> int:
         """The open file of a blob.
@@ -89,8 +132,7 @@ class ChunkReader:
 
     def close(self) -> None:
         """Close the blobs."""
-        while self._files:
-            os.close(self._files.popitem()[1])
+        self._closed()
 
     def _where(self, blob: int, offset: int) -> dict[str, object]:
         return {"blob": self._image.infos[blob].blob_id, "offset": offset}
@@ -102,3 +144,8 @@ class ChunkReader:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _close_all(files: dict[int, int]) -> None:
+    while files:
+        os.close(files.popitem()[1])

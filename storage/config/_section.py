@@ -1,0 +1,69 @@
+"""What a table of a configuration is: a frozen dataclass whose fields say how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, field, fields, is_dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = ["Section", "key_of", "setting"]
+
+_MASK = "***"
+
+
+def setting(
+    default: Any = MISSING, *, factory: Any = MISSING, key: str = "", bits: int = 64, secret: bool = False
+) -> Any:
+    """A field that is written as `key`, holds unsigned integers of `bits`, or is never shown."""
+    metadata = {"key": key, "bits": bits, "secret": secret}
+    return field(default=default, default_factory=factory, metadata=metadata)
+
+
+def key_of(place: Any) -> str:
+    """How a field is called in files."""
+    return place.metadata.get("key") or place.name
+
+
+class Section:
+    """A table. Wherever it is shown, secrets are masked."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as it would be written, without what is not set, secrets masked."""
+        return {
+            key_of(place): shown
+            for place in fields(self)  # type: ignore[arg-type]
+            if (shown := _shown(getattr(self, place.name), place.metadata.get("secret", False))) not in (None, {}, [])
+        }
+
+    def __repr__(self) -> str:
+        changed = []
+        for place in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, place.name)
+            if value != place.default:
+                shown = _shown(value, place.metadata.get("secret", False)) if not is_dataclass(value) else value
+                changed.append(f"{place.name}={shown!r}")
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def _shown(value: Any, secret: bool) -> Any:
+    if isinstance(value, Section):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_shown(item, secret) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _shown(item, secret) for name, item in value.items()}
+    if secret and value:
+        return _MASK
+    return _without_user(value) if isinstance(value, str) and "@" in value else value
+
+
+def _without_user(text: str) -> str:
+    """A URL without user and password."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return _MASK
+    if not parts.netloc:
+        return text
+    return urlunsplit(parts._replace(netloc=f"{_MASK}@{parts.netloc.rpartition('@')[2]}"))

@@ -1,0 +1,250 @@
+"""Whatever the network does: right bytes or one clear error in time. What came of it is printed as a table."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.backend import S3, HttpProxy
+from storage.backend.http import HttpOptions, _client
+from storage.backend.registry import Registry, RegistryOptions
+from storage.errors import BackendError, IntegrityError, MissingBlobError
+from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.cache import read_chunks
+from tests.servers.nginx import nginx
+from tests.servers.processes import Process
+from tests.servers.registry import docker_registry, put_blob
+from tests.servers.s3 import KEYS, juicefs, put_blobs
+from tests.servers.scripted import Asked, Scripted, answer_of, serve_blob
+from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, SPAN, Fault, scripts_of
+
+_ID = hashlib.sha256(CONTENT).hexdigest()
+Say = Callable[[str, str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts are short but where a server asks for more; how long they are is tested elsewhere."""
+    monkeypatch.setattr(_client, "backoff", lambda attempt, retry_after: max(0.005, retry_after or 0))
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Say:
+    """Puts an outcome into the table: fault, backend, outcome."""
+    return lambda fault, backend, outcome: record_property("survive", [fault, backend, outcome])
+
+
+def options_of(fault: Fault) -> HttpOptions:
+    """Retries, and whatever the fault needs."""
+    return HttpOptions(**({"retry_limit": 3, "timeout": 5} | fault.options))
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_faults(fault: Fault, kind: str, say: Say) -> None:
+    """Each fault ends as it should: in the right bytes, or in one error that names the blob, and in time."""
+    with Scripted(scripts_of(fault)) as server:
+        backend = BACKENDS[kind](server.port, options_of(fault))
+        buffer, outcome = bytearray(SPAN[1]), "right"
+        start = time.monotonic()
+        try:
+            backend.get_reader(_ID).read_into(memoryview(buffer), SPAN[0])
+        except BackendError as error:
+            assert _ID in str(error)
+            assert isinstance(error, MissingBlobError) == (fault.name == "404")
+            status = error.where.get("status")
+            outcome = error.message + (f", status {status}" if status else "")
+        spent = time.monotonic() - start
+        backend.close()
+    assert re.search(fault.error, outcome) if fault.error else buffer == CONTENT[SPAN[0] : sum(SPAN)]
+    assert (outcome == "right") == (not fault.error)
+    assert spent >= fault.seconds
+    if fault.error:
+        assert spent < (fault.seconds * 1.2 or 5)
+    asked = len(server.asked)
+    say(fault.name, kind, f"{outcome}, {asked} requests" if asked > 1 else outcome)
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_killed_and_restarted(kind: str, say: Say) -> None:
+    """A server that is killed within an answer, and is back before the retries are used up, costs a pause."""
+    content, killed = CONTENT, threading.Event()
+
+    def dies(asked: Asked, wire: socket.socket) -> bool:
+        wire.sendall(answer_of(asked, content)[:-3000])
+        killed.set()
+        return True
+
+    server = Scripted(dies)
+    fresh: list[Scripted] = []
+
+    def restart() -> None:
+        killed.wait(5)
+        server.close()
+        time.sleep(0.03)
+        fresh.append(Scripted(serve_blob(content), server.port))
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=100))
+    buffer = bytearray(SPAN[1])
+    backend.get_reader(_ID).read_into(memoryview(buffer), SPAN[0])
+    thread.join()
+    assert buffer == CONTENT[SPAN[0] : sum(SPAN)]
+    backend.close()
+    fresh[0].close()
+    say("killed and restarted", kind, "right")
+
+
+@pytest.fixture(params=["http-proxy", "registry", "s3"])
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Process, Any]]:
+    """A real server that has the blob, and the backend in front of it."""
+    options = HttpOptions(retry_limit=5000, connections=8)
+    if request.param == "http-proxy":
+        (tmp_path / "root").mkdir()
+        (tmp_path / "root" / _ID).write_bytes(CONTENT)
+        with nginx(tmp_path / "nginx", tmp_path / "root") as process:
+            yield "nginx", process, HttpProxy(f"http://127.0.0.1:{process.port}", options=options)
+    elif request.param == "registry":
+        with docker_registry(tmp_path) as process:
+            assert put_blob(f"http://127.0.0.1:{process.port}", "app", CONTENT) == _ID
+            yield (
+                "docker-registry",
+                process,
+                Registry(RegistryOptions(f"127.0.0.1:{process.port}", "app", "http", http=options)),
+            )
+    else:
+        with juicefs(tmp_path) as server:
+            put_blobs(server, {_ID: CONTENT})
+            place = {"endpoint": server.endpoint, "region": "us-east-1", "scheme": "http"}
+            yield "juicefs", server.process, S3(server.bucket, keys=KEYS, options=options, **place)
+
+
+def test_real_server_killed_and_restarted(real: tuple[str, Process, Any], say: Say) -> None:
+    """A real server that is killed while eight threads read, and started again, costs time and nothing else."""
+    name, process, backend = real
+    reader, done, served = backend.get_reader(_ID), threading.Event(), itertools.count()
+
+    def read_on(number: int) -> bool:
+        buffer = bytearray(5000)
+        while not done.is_set():
+            reader.read_into(memoryview(buffer), number)
+            if buffer != CONTENT[number : number + 5000]:
+                return False
+            next(served)
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        reads = [threads.submit(read_on, number) for number in range(0, 8000, 1000)]
+        time.sleep(0.1)
+        for _ in range(2):
+            process.kill()
+            time.sleep(0.05)
+            process.start()
+            time.sleep(0.1)
+        before = next(served)
+        time.sleep(0.2)
+        done.set()
+        assert all(read.result(30) for read in reads)
+    assert next(served) > before + 1
+    retries = backend.client.metrics["retries"]
+    assert retries > 0
+    backend.close()
+    say(f"{name} killed twice under 8 readers", {"nginx": "http-proxy", "juicefs": "s3"}.get(name, "registry"), "right")
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_killed_for_good(kind: str, say: Say) -> None:
+    """A server that is gone is an error that says so."""
+    with Scripted(serve_blob(CONTENT)) as server:
+        backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=2))
+        reader = backend.get_reader(_ID)
+        reader.read_into(memoryview(bytearray(10)), 0)
+    with pytest.raises(BackendError, match=_ID) as failed:
+        reader.read_into(memoryview(bytearray(10)), 0)
+    backend.close()
+    say("killed for good", kind, failed.value.message)
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_no_such_host(kind: str, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that does not resolve is an error that says so."""
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    backend = BACKENDS[kind](1, HttpOptions(retry_limit=1))
+    with pytest.raises(BackendError, match="cannot be resolved") as failed:
+        backend.get_reader(_ID).read_into(memoryview(bytearray(10)), 0)
+    backend.close()
+    say("DNS failure", kind, failed.value.message)
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_full_pool(kind: str, say: Say) -> None:
+    """Sixty-four threads over four connections: all are served right, and no fifth connection is opened."""
+    with Scripted(serve_blob(CONTENT)) as server:
+        backend = BACKENDS[kind](server.port, HttpOptions(connections=4, retry_limit=0))
+        reader = backend.get_reader(_ID)
+
+        def right(number: int) -> bool:
+            buffer = bytearray(100)
+            reader.read_into(memoryview(buffer), number)
+            return buffer == CONTENT[number : number + 100]
+
+        with ThreadPoolExecutor(64) as threads:
+            assert all(threads.map(right, range(640)))
+        assert server.most <= 4
+        backend.close()
+    say("64 threads, 4 connections", kind, f"right, {server.most} connections")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    """A blob of four chunks."""
+    (tmp_path / "blobs").mkdir()
+    return make_blobs(tmp_path / "blobs", [[CONTENT[at : at + 5000] for at in range(0, 20_000, 5000)]])
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("times", [1, 2])
+def test_wrong_bytes(times: int, kind: str, made: Made, say: Say, tmp_path: Path) -> None:
+    """Wrong bytes are caught by their digest and asked for once more; wrong again is an error by blob and chunk."""
+    blob_id = made.infos[0].blob_id
+    content = (made.folder / blob_id).read_bytes()
+    left = iter(range(times))
+
+    def spoils(asked: Asked, wire: socket.socket) -> None:
+        answer = bytearray(answer_of(asked, content))
+        if next(left, None) is not None:
+            answer[-2000] ^= 1
+        wire.sendall(answer)
+
+    with Scripted(spoils) as server:
+        backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=3))
+        cache = open_cache(made, tmp_path / "cache", backend=backend)
+        if times == 1:
+            read_chunks(cache, made, range(4))
+            outcome = "right"
+        else:
+            with pytest.raises(IntegrityError) as failed:
+                read_chunks(cache, made, range(4))
+            where = failed.value.where
+            assert (where["blob"], where["chunk"]) == (blob_id, 3)
+            outcome = f"{failed.value.message}, chunk {where['chunk']}"
+        assert len(server.asked) == 2
+        read_chunks(cache, made, range(4))
+        cache.close()
+        backend.close()
+    say("wrong bytes once" if times == 1 else "wrong bytes twice", kind, f"{outcome}, 2 requests")

@@ -1,0 +1,123 @@
+"""Kills a process that reads through a cache, again and again, and looks at what it left.
+
+Run as ``python kills.py FOLDER ROUNDS SEED``; a process of its own, since it forks. Prints what it did.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from storage.backend import LocalFs
+from storage.cache import FileCache, read_chunk_map
+from storage.testing.backends import WatchedBackend
+from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
+from storage.testing.lru import plain_lru
+
+CHUNKS = 96
+
+
+def main(folder: Path, rounds: int, seed: int) -> None:
+    """Kill `rounds` times, and check after each."""
+    dice = random.Random(seed)
+    (folder / "blobs").mkdir()
+    made = make_blobs(folder / "blobs", [[dice.randbytes(dice.randrange(1, 40_000)) for _ in range(CHUNKS)]])
+    sizes = [len(content) for content in made.contents]
+    in_flight = kept = 0
+    for number in range(rounds):
+        capacity = sum(sizes) // 4 if number % 2 else None
+        cache_folder = folder / f"cache-{number % 2}-{number // 10}"  # ten lives each
+        child = os.fork()
+        if child == 0:
+            _work(made, cache_folder, capacity, dice.randrange(1 << 30))
+        time.sleep(dice.uniform(0.001, 0.04))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), f"round {number}: the reader ended by itself with {status}"
+        ready = _marked(made, cache_folder)
+        in_flight += _differs(made, cache_folder, ready)
+        kept += len(ready)
+        assert capacity is None or sum(sizes[row] for row in ready) <= capacity
+        _open_again(made, cache_folder, capacity, ready)
+    print(f"{rounds} kills, {kept} chunks kept, {in_flight} written but not marked")
+
+
+def _work(made: Made, folder: Path, capacity: int | None, seed: int) -> None:
+    """Read and prefetch until killed; never returns."""
+    try:
+        cache = open_cache(made, folder, capacity=capacity, policy=plain_lru(), amplify_io=64 << 10)
+        for number in range(2):
+            threading.Thread(target=_read, args=(made, cache, seed + number), daemon=True).start()
+        dice = random.Random(seed)
+        while True:
+            cache.prefetch(dice.sample(range(CHUNKS), 8))
+            time.sleep(0.002)
+    finally:
+        os._exit(1)
+
+
+def _read(made: Made, cache: FileCache, seed: int) -> None:
+    dice = random.Random(seed)
+    try:
+        while True:
+            first = dice.randrange(CHUNKS)
+            read_chunks(cache, made, range(first, min(first + dice.randrange(1, 4), CHUNKS)))
+    finally:
+        os._exit(2)
+
+
+def _marked(made: Made, folder: Path) -> list[int]:
+    """Chunks that the map on disk calls ready; each has the right bytes in the cache file."""
+    chunk_map = folder / f"{made.infos[0].blob_id}.blob.data.chunk_map"
+    if not chunk_map.exists() or chunk_map.stat().st_size == 0:
+        return []  # killed before it was made
+    ready = read_chunk_map(chunk_map, CHUNKS).nonzero()[0].tolist()
+    data = (folder / f"{made.infos[0].blob_id}.blob.data").read_bytes() if ready else b""
+    for row in ready:
+        at = int(made.chunks.uncompressed_offset[row])
+        assert data[at : at + len(made.contents[row])] == made.contents[row], f"chunk {row} is marked and not there"
+    return ready
+
+
+def _differs(made: Made, folder: Path, ready: list[int]) -> int:
+    """Chunks whose bytes are there in part or whole, but that are not marked."""
+    path = folder / f"{made.infos[0].blob_id}.blob.data"
+    data = path.read_bytes() if path.exists() else b""
+    offsets = made.chunks.uncompressed_offset
+    return sum(
+        any(data[int(offsets[row]) : int(offsets[row]) + len(made.contents[row])])
+        for row in set(range(CHUNKS)) - set(ready)
+    )
+
+
+def _open_again(made: Made, folder: Path, capacity: int | None, ready: list[int]) -> None:
+    """What was marked is served without a request, and everything is right."""
+    backend = WatchedBackend(LocalFs(made.folder))
+    cache = open_cache(made, folder, backend=backend, capacity=capacity, policy=plain_lru())
+    assert ready_rows(cache) == ready
+    if ready:
+        read_chunks(cache, made, ready)
+    assert backend.requests == []
+    read_chunks(cache, made, range(CHUNKS))
+    assert_at_rest(cache)
+    cache.close()
+    for row in range(0, CHUNKS, 3):  # so that the next life has something to fetch
+        _forget(made, folder, row)
+
+
+def _forget(made: Made, folder: Path, row: int) -> None:
+    """Clear a chunk's bit."""
+    path = folder / f"{made.infos[0].blob_id}.blob.data.chunk_map"
+    content = bytearray(path.read_bytes())
+    content[4096 + row // 8] &= ~(0x80 >> row % 8)
+    path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,25 @@
+"""A cache whose process is killed at any moment."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_killed_three_hundred_times(tmp_path: Path) -> None:
+    """However it is killed: what is marked is on disk and right, is not fetched again, and nothing read is wrong."""
+    script = Path(__file__).with_name("kills.py")
+    command = [sys.executable, script, tmp_path, "300", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    said = re.fullmatch(r"(\d+) kills, (\d+) chunks kept, (\d+) written but not marked\n", done.stdout)
+    assert said is not None
+    kills, kept, in_flight = map(int, said.groups())
+    assert kills == 300
+    assert kept > 3000
+    assert in_flight > 0
