@@ -198,6 +198,23 @@ def test_nothing_left_behind(workbench: Workbench, tree: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").rglob("*.*"))
 
 
+def test_build_options(workbench: Workbench, tree: Path, tmp_path: Path) -> None:
+    """Batches, encryption, an inlined bootstrap with its table, and a chunk dict: each reads as the tree."""
+    ways = (
+        ("--batch-size", "64KiB", "--encrypt"),
+        ("--inline", "--toc", "--prefetch", "/lib", "--prefetch-policy", "fs"),
+        ("--chunk-dict", tmp_path / "0" / "bootstrap", "--chunk-size", "1MiB"),
+    )
+    for number, options in enumerate(ways):
+        built = json.loads(workbench("build", tree, "-o", tmp_path / str(number), *options, "--json").stdout)
+        assert built["duplicates"] >= (built["chunks"] if "--chunk-dict" in options else 0)
+        cache = tmp_path / f"cache-{number}"
+        with open_store(built["bootstrap"], tmp_path / "0" / "blobs" if number == 2 else None, cache_dir=cache) as rafs:
+            for path in tree.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    assert rafs.read(f"/{path.relative_to(tree)}") == path.read_bytes()
+
+
 def test_config(workbench: Workbench, image_dir: Path, tree: Path, tmp_path: Path) -> None:
     """`cat` reads through the backend and the cache of a configuration, and says which keys it does not know."""
     text = f'version = 2\nbackend.type = "localfs"\nbackend.localfs.dir = "{image_dir / "blobs"}"\nbackend.colour = 1\n'
