@@ -57,10 +57,11 @@ class IndexedChunkMap:
         self._fd = open_file(path)
         try:
             with self._alone():
-                if os.fstat(self._fd).st_size == 0:
-                    # All of it is written, so that a bit never has to find room for itself.
-                    whole = HEADER_SIZE + (count + 7) // 8
-                    self._put(_HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4).ljust(whole, b"\0"), 0)
+                if not any(os.pread(self._fd, _HEADER.size, 0)):
+                    # All of it is written, so that a bit never has to find room for itself; the header
+                    # last, so that a map which was not finished is made again.
+                    self._put(bytes(HEADER_SIZE + (count + 7) // 8), 0)
+                    self._put(_HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4), 0)
             self.ready = read_chunk_map(path, count)
             if _HEADER.unpack_from(os.pread(self._fd, _HEADER.size, 0))[3] == _ALL_READY:
                 self._forget_all_ready()

@@ -75,7 +75,7 @@ def _read(made: Made, cache: FileCache, seed: int) -> None:
 def _marked(made: Made, folder: Path) -> list[int]:
     """Chunks that the map on disk calls ready; each has the right bytes in the cache file."""
     chunk_map = folder / f"{made.infos[0].blob_id}.blob.data.chunk_map"
-    if not chunk_map.exists() or chunk_map.stat().st_size == 0:
+    if not chunk_map.exists() or not any(chunk_map.read_bytes()[:16]):
         return []  # killed before it was made
     ready = read_chunk_map(chunk_map, CHUNKS).nonzero()[0].tolist()
     data = (folder / f"{made.infos[0].blob_id}.blob.data").read_bytes() if ready else b""

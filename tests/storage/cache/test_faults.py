@@ -211,6 +211,19 @@ def test_folder_in_the_way(blob: Made, tmp_path: Path) -> None:
     assert str(path) in str(refused.value)
 
 
+@pytest.mark.parametrize("length", [1, 100, 4096, 4097])
+def test_map_that_was_not_finished(length: int, blob: Made, tmp_path: Path) -> None:
+    """A chunk map whose maker was killed before its header is made again, whatever there is of it."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / f"{blob.infos[0].blob_id}.blob.data.chunk_map").write_bytes(bytes(length))
+    cache = open_cache(blob, tmp_path / "cache")
+    read_chunks(cache, blob, [3])
+    cache.close()
+    cache = open_cache(blob, tmp_path / "cache")
+    assert ready_rows(cache) == [3]
+    cache.close()
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """No file of this process may be written past `size` bytes."""

@@ -122,7 +122,7 @@ def test_other_layout() -> None:
         ({"plan": "nydus"}, "no plan 'nydus'; there are exact, reference"),
         ({"capacity": -1}, r"cannot be negative \(field capacity\)"),
         ({"amplify_io": -1}, r"cannot be negative \(field amplify_io\)"),
-        ({"eviction": "mru"}, "no eviction policy 'mru'"),
+        ({"eviction": "oldest"}, "no eviction policy 'oldest'"),
         ({"prefetch": "all"}, "no prefetch 'all'; there are none, first program, whole blob"),
         ({"prefetch": [3]}, "names a chunk that the image does not have"),
         ({"prefetch": [-1]}, "names a chunk that the image does not have"),
