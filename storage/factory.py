@@ -21,7 +21,7 @@ from storage.image import (
     open_bootstrap,
     read_blob_meta,
 )
-from storage.plan import Policy, keep_all, plan_options
+from storage.plan import Amplify, Policy, keep_all, plan_options
 
 __all__ = ["open_store"]
 
@@ -34,12 +34,13 @@ def open_store(
     backend: BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
-    amplify_io: int = 1 << 20,
+    amplify_io: int | Amplify = 1 << 20,
     capacity: int | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
+    prefetch_rate: int = 0,
     journal: bool = False,
 ) -> Rafs:
     """Open an image for reading through a cache.
@@ -56,7 +57,7 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io
         See `storage.plan.plan_options`.
-    capacity, policy, prefetch_workers, journal
+    capacity, policy, prefetch_workers, prefetch_rate, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -91,7 +92,9 @@ def open_store(
         arena=arena_of(len(opened.chunks)),
         recorder=recorder,
         prefetch_workers=prefetch_workers,
+        prefetch_rate=prefetch_rate,
         journal=journal,
+        amplify=None if isinstance(amplify_io, int) else amplify_io,
     )
     return Rafs(opened, cache)
 

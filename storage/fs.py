@@ -11,6 +11,7 @@ from storage.cache import FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
 from storage.errors import PathError
 from storage.image import Image
+from storage.plan import Ahead
 
 __all__ = ["Rafs"]
 
@@ -113,6 +114,10 @@ class Rafs:
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
         self.cache.prefetch(rows)
+
+    def answer(self, ahead: Ahead) -> None:
+        """From now on, let a prefetch policy suggest chunks at each read; see `storage.plan.Ahead`."""
+        self.cache.answer(ahead)
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""

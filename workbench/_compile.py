@@ -26,13 +26,27 @@ from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
 
-__all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
+__all__ = [
+    "cache_folder",
+    "callback_ahead",
+    "callback_policy",
+    "compile_ahead",
+    "compile_engine",
+    "compile_function",
+    "compile_policy",
+    "fingerprint",
+]
 
 _OURS = ("storage.", "workbench.")
+
+# Bytes of bytecode of a function that is better copied than called; more, and compiling takes a minute.
+_SMALL = 150
 
 _ints, _floats, _pins, _int = numba.int64[::1], numba.float64[::1], numba.int32[::1], numba.int64
 _ONE = numba.void(_ints, _floats, _int)
 _SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, _floats, _pins), _ONE)
+
+_READ = _int(_ints, _floats, _int, _int, _ints)
 
 
 @functools.cache
@@ -42,9 +56,39 @@ def compile_function(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
+def compile_engine(function: Callable[[Any], Any]) -> Any:
+    """A function of one large named tuple, which those that it calls are given by reference; else the same."""
+    from workbench import _by_ref
+
+    def engine(world):  # type: ignore[no-untyped-def]
+        return inner(by_ref(world))  # type: ignore[name-defined]  # noqa: F821
+
+    # Not a closure, which numba's cache would take for another one in each process.
+    names = {"__name__": __name__, "inner": _inner(function), "by_ref": _by_ref.by_ref}
+    engine = types.FunctionType(engine.__code__, names)
+    key = hashlib.sha256(f"by reference {fingerprint(function)}".encode()).hexdigest()[:32]
+    return _cached(numba.njit(_nrt=False)(engine), engine, key)
+
+
+@functools.cache
 def compile_policy(functions: Policy) -> Policy:
     """A policy's functions as function values of fixed signatures."""
     return Policy(*(_value(function, sig) for function, sig in zip(functions, _SIGNATURES, strict=True)))
+
+
+@functools.cache
+def compile_ahead(on_read: Callable[..., int]) -> Any:
+    """A prefetch policy's function as a function value; see `storage.plan.Ahead`."""
+    return _value(on_read, _READ)
+
+
+def callback_ahead(call: Any) -> Any:
+    """A function value that calls the C callback ``call(chunk, ready, out, n) -> count``."""
+
+    def on_read(ints, floats, chunk, ready, out):  # type: ignore[no-untyped-def]
+        return call(chunk, ready, out.ctypes.data, len(out))
+
+    return numba.cfunc(_READ)(on_read)
 
 
 def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any) -> Policy:
@@ -105,7 +149,8 @@ def _clone(function: Any) -> Any:
 @functools.cache
 def _inner(function: Any) -> Any:
     """A function to be called by compiled ones: compiled once, and not anew for each constant it is called with."""
-    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+    small = len(function.__code__.co_code) < _SMALL
+    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=small)
     choose = inner.get_call_template
     inner.get_call_template = lambda args, kws: choose([numba.types.unliteral(arg) for arg in args], kws)
     return inner
@@ -140,8 +185,11 @@ def _parts(function: Any, seen: set[Any]) -> Iterator[str]:
 
 def _remembered(compiled: Any, function: Callable[..., Any]) -> Any:
     """Have numba look on disk first; where nothing can be kept, it compiles each time."""
-    clone = _clone(function)
-    clone.fingerprint = fingerprint(function)
+    return _cached(compiled, _clone(function), fingerprint(function))
+
+
+def _cached(compiled: Any, clone: Any, key: str) -> Any:
+    clone.fingerprint = key
     with contextlib.suppress(RuntimeError):
         compiled._cache = _Cache(clone)
     return compiled

@@ -2,7 +2,8 @@
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
 from storage.backend._localfs import LocalFs
-from storage.backend._shaped import Link, ShapedBackend
+from storage.backend._shape import LINKS, Link
+from storage.backend._shaped import ShapedBackend
 from storage.backend._wrapped import WrappedReader
 
-__all__ = ["BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer", "WrappedReader"]
+__all__ = ["LINKS", "BlobBackend", "BlobReader", "Link", "LocalFs", "ShapedBackend", "Transfer", "WrappedReader"]

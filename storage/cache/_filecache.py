@@ -36,6 +36,8 @@ from storage.plan import (
     USER,
     WAIT,
     YIELD,
+    Ahead,
+    Amplify,
     Decider,
     Options,
     Policy,
@@ -73,8 +75,12 @@ class FileCache:
         Where events go.
     prefetch_workers
         Threads that prefetch.
+    prefetch_rate
+        Bytes of the blob a second that they may ask for; 0 for no limit.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
+    amplify
+        Windows that are not the same for all; given to `plan_options` as well.
 
     Raises
     ------
@@ -96,7 +102,9 @@ class FileCache:
         arena: tuple[int, int] = (1, 1),
         recorder: Recorder | None = None,
         prefetch_workers: int = 1,
+        prefetch_rate: int = 0,
         journal: bool = False,
+        amplify: Amplify | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
@@ -108,19 +116,19 @@ class FileCache:
             self._close_files()
             raise
         self.log = Log(recorder)
-        self.decider = Decider(plan_layout(chunks), options, capacity, policy, arena, journal)
+        self.decider = Decider(plan_layout(chunks), options, capacity, policy, arena, journal, amplify)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self._status = self.decider.state.status
         self._blob = self.decider.layout.blob
         self._offset = self.decider.layout.offset
-        self._unbounded = capacity is None
+        self._unbounded = self._silent = capacity is None
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
         self._patience = None if options.plan == EXACT else _PATIENCE_S
         self._reads = itertools.count()
         self._fetcher = Fetcher(self, infos, chunks, readers)
-        self._prefetcher = Prefetcher(self, prefetch_workers)
+        self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_rate)
         self._open()
 
     def _open(self) -> None:
@@ -141,7 +149,7 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
-        if len(rows) == 1 == len(buffers) and self._unbounded and self._status[rows[0]] == READY:
+        if len(rows) == 1 == len(buffers) and self._silent and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if read_id is not None:
             return self._read(rows, offsets, lengths, buffers, read_id)
@@ -190,6 +198,9 @@ class FileCache:
     ) -> int:
         size = sum(lengths)
         cursor = Cursor(buffers, size)
+        if self._prefetcher.answers:
+            with self.changed:
+                self._prefetcher.on_read(Segments(rows, offsets, lengths))
         if self._unbounded and self.is_ready(rows):
             start = time.monotonic_ns()
             self._copy(rows, offsets, lengths, cursor)
@@ -208,6 +219,11 @@ class FileCache:
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
         self._prefetcher.put(rows)
+
+    def answer(self, ahead: Ahead) -> None:
+        """From now on, let a policy suggest chunks to fetch at each read."""
+        self._silent = False
+        self._prefetcher.answer(ahead)
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""

@@ -5,6 +5,7 @@ runs them on a virtual clock.
 """
 
 from storage.plan._advance import advance, batch_end
+from storage.plan._ahead import Ahead, Queue, clear, new_queue, suggest, take
 from storage.plan._decider import Decider, Read, rerun
 from storage.plan._explain import Step, explain
 from storage.plan._report import abandon, arrive, evicted, give_up_wait, persisted, reopen, served, store_failed
@@ -26,6 +27,7 @@ from storage.plan._state import (
     USER,
     WAIT,
     YIELD,
+    Amplify,
     Layout,
     Options,
     Policy,
@@ -37,6 +39,7 @@ from storage.plan._state import (
     new_state,
     plan_layout,
     plan_options,
+    plan_windows,
     views,
 )
 
@@ -58,10 +61,13 @@ __all__ = [
     "USER",
     "WAIT",
     "YIELD",
+    "Ahead",
+    "Amplify",
     "Decider",
     "Layout",
     "Options",
     "Policy",
+    "Queue",
     "Read",
     "Reg",
     "Segments",
@@ -71,18 +77,23 @@ __all__ = [
     "advance",
     "arrive",
     "batch_end",
+    "clear",
     "evicted",
     "explain",
     "give_up_wait",
     "keep_all",
+    "new_queue",
     "new_registers",
     "new_state",
     "persisted",
     "plan_layout",
     "plan_options",
+    "plan_windows",
     "reopen",
     "rerun",
     "served",
     "store_failed",
+    "suggest",
+    "take",
     "views",
 ]

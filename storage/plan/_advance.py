@@ -159,7 +159,8 @@ def _joins(layout: Layout, state: State, options: Options, last: int, chunk: int
 def _amplify(layout: Layout, state: State, options: Options, reg: Array) -> None:
     """Widen the request while the next chunk is absent, adjacent and within the window."""
     last = reg[Reg.LAST]
-    window = layout.start[reg[Reg.FIRST]] + options.amplify
+    size = state.window[reg[Reg.FIRST]]
+    window = layout.start[reg[Reg.FIRST]] + size
     chunk = last + 1
     while (
         chunk < len(layout.end)
@@ -170,6 +171,8 @@ def _amplify(layout: Layout, state: State, options: Options, reg: Array) -> None
         last = chunk
         chunk += 1
     reg[Reg.LAST] = last
+    if options.limit > 0 and last + 1 < len(layout.end):
+        state.window[last + 1] = min(2 * size, options.limit)
 
 
 def _claim(state: State, reg: Array) -> None:

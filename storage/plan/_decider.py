@@ -17,6 +17,7 @@ from storage.plan import _advance, _report
 from storage.plan._state import (
     READY,
     USER,
+    Amplify,
     Array,
     Layout,
     Options,
@@ -25,6 +26,7 @@ from storage.plan._state import (
     Segments,
     new_registers,
     new_state,
+    plan_windows,
     views,
 )
 
@@ -69,6 +71,8 @@ class Decider:
         The eviction policy, and the sizes of its int64 and float64 arenas.
     journal
         Whether to keep one.
+    amplify
+        Windows where they are not all ``options.amplify``; given to `plan_options` as well.
     """
 
     def __init__(
@@ -79,12 +83,14 @@ class Decider:
         policy: Policy,
         arena: tuple[int, int] = (1, 1),
         journal: bool = False,
+        amplify: Amplify | None = None,
     ) -> None:
         chunks = len(layout.size)
+        windows = plan_windows(layout, options.amplify if amplify is None else amplify)
         self.layout = views(layout)
         self.options = options
         self.policy = policy
-        self.state = views(new_state(chunks, capacity, *arena))
+        self.state = views(new_state(chunks, capacity, *arena, windows))
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0

@@ -8,6 +8,7 @@ fast enough), the replay engine passes the arrays themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "USER",
     "WAIT",
     "YIELD",
+    "Amplify",
     "Layout",
     "Options",
     "Policy",
@@ -48,6 +50,7 @@ __all__ = [
     "new_state",
     "plan_layout",
     "plan_options",
+    "plan_windows",
     "views",
 ]
 
@@ -146,6 +149,8 @@ class State(NamedTuple):
     counters : (3,) int64
     ints, floats
         The eviction policy's arenas.
+    window : (n,) int64
+        Plan `exact`: bytes of the blob that a request which begins with the chunk may span; see `Amplify`.
     """
 
     status: Array
@@ -154,6 +159,7 @@ class State(NamedTuple):
     counters: Array
     ints: Array
     floats: Array
+    window: Array
 
 
 class Options(NamedTuple):
@@ -164,17 +170,20 @@ class Options(NamedTuple):
     plan
         EXACT or REFERENCE.
     amplify
-        Window from the first chunk's compressed offset that is fetched along.
+        Plan `reference`: the window from the first chunk's compressed offset that is fetched along.
     batch
         Neighbours merge into one request until it is this long.
     gap
         Bytes of no use that a merged request may span in one place.
+    limit
+        Plan `exact`: how far windows may grow; 0 where they stay as they are.
     """
 
     plan: int
     amplify: int
     batch: int
     gap: int
+    limit: int = 0
 
 
 class Policy(NamedTuple):
@@ -198,6 +207,29 @@ class Segments(NamedTuple):
     chunk: Array
     offset: Array
     length: Array
+
+
+@dataclass(frozen=True)
+class Amplify:
+    """How far requests are widened under plan `exact`, where that is not the same for all.
+
+    Attributes
+    ----------
+    name
+        What it is called in tables.
+    batch
+        Neighbours merge into one request until it is this long; under plan `reference`, nydusd's window.
+    windows
+        From a layout to what `State.window` holds at first.
+    limit
+        If not 0, windows adapt: the chunk after a request gets twice that request's window, up to this, so
+        whoever goes on where it ended fetches more at once, as a kernel reads files ahead.
+    """
+
+    name: str
+    batch: int
+    windows: Callable[[Layout], Array]
+    limit: int = 0
 
 
 def _ignore(ints: Array, floats: Array, chunk: int) -> None:
@@ -229,7 +261,7 @@ def plan_layout(chunks: Chunks) -> Layout:
     )
 
 
-def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
+def plan_options(plan: str = "exact", amplify_io: int | Amplify = 1 << 20) -> Options:
     """Options of a plan by name.
 
     Under ``reference`` a batch below 128 KiB counts as 128 KiB, for amplification too, as in
@@ -242,14 +274,35 @@ def plan_options(plan: str = "exact", amplify_io: int = 1 << 20) -> Options:
     """
     if plan not in PLANS:
         raise ConfigError(f"no plan is called {plan!r}; there are {', '.join(PLANS)}", field="plan")
-    if not 0 <= amplify_io <= MAX_BATCH:
-        raise ConfigError(f"a window of {amplify_io} bytes is none: up to {MAX_BATCH} are", field="amplify_io")
-    batch = max(amplify_io, MIN_BATCH)
-    amplify = batch if PLANS[plan] == REFERENCE else amplify_io
-    return Options(PLANS[plan], amplify, batch, batch >> _GAP_SHIFT)
+    size = amplify_io if isinstance(amplify_io, int) else amplify_io.batch
+    if not 0 <= size <= MAX_BATCH:
+        raise ConfigError(f"a window of {size} bytes is none: up to {MAX_BATCH} are", field="amplify_io")
+    batch = max(size, MIN_BATCH)
+    amplify = batch if PLANS[plan] == REFERENCE else size
+    limit = 0 if isinstance(amplify_io, int) else amplify_io.limit
+    return Options(PLANS[plan], amplify, batch, batch >> _GAP_SHIFT, limit)
 
 
-def new_state(chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1) -> State:
+def plan_windows(layout: Layout, amplify_io: int | Amplify) -> Array:
+    """By chunk, how far a request that begins with it may reach, before anything was read: (n,) int64.
+
+    Raises
+    ------
+    ConfigError
+        If there is not one window, of no fewer than 0 bytes, for each chunk.
+    """
+    chunks = len(layout.size)
+    if isinstance(amplify_io, int):
+        return np.full(chunks, amplify_io, np.int64)
+    windows = np.array(amplify_io.windows(layout), np.int64)
+    if windows.shape != (chunks,) or (chunks and windows.min() < 0):
+        raise ConfigError(f"{amplify_io.name} gives no window for each chunk", field="amplify_io")
+    return windows
+
+
+def new_state(
+    chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1, window: Array | None = None
+) -> State:
     """A state in which every chunk is absent; `ints` and `floats` size the policy's arenas."""
     counters = np.zeros(COUNTERS, np.int64)
     counters[CAPACITY] = -1 if capacity is None else capacity
@@ -260,6 +313,7 @@ def new_state(chunks: int, capacity: int | None = None, ints: int = 1, floats: i
         counters=counters,
         ints=np.zeros(ints, np.int64),
         floats=np.zeros(floats, np.float64),
+        window=np.zeros(chunks, np.int64) if window is None else window,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from storage.backend import Link
+from storage.backend import LINKS, Link
 from storage.errors import ConfigError
 
 __all__ = ["CACHE_SIZE", "LINK", "SIZE", "Share", "parse_link", "parse_size"]
@@ -16,6 +17,8 @@ _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1
 _UNITS |= {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 _RATES = {"bit": 0.125, "kbit": 125, "mbit": 125_000, "gbit": 125_000_000}
+_COUNTS = {"connections": "connections", "seed": "seed", "rps": "requests_per_second"}
+_COUNTS |= {"errors": "errors_ppm", "retries": "retries"}
 _RATES |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -38,25 +41,32 @@ def parse_size(text: str) -> int:
 def parse_link(text: str) -> Link:
     """A link of ``rtt=20ms,bw=200Mbit,connections=8,jitter=2ms,seed=1``, in any order and number.
 
+    A name of `storage.backend.LINKS` may come first, which the rest changes: ``wan,errors=1000``. Further there are
+    ``cap``, a bandwidth for each connection, ``window`` for slow start, ``rps`` for requests a second, ``errors`` of
+    a million tries, and ``retries``.
+
     Raises
     ------
     ConfigError
         If a part is not of these.
     """
     values: dict[str, int] = {}
-    for part in text.split(","):
-        key, _, value = part.strip().partition("=")
+    first, *others = (part.strip() for part in text.split(","))
+    for part in others if first in LINKS else (first, *others):
+        key, _, value = part.partition("=")
         if key in ("rtt", "jitter"):
             number, unit = _split(value, _TIMES, "a time", "20ms")
             values[f"{key}_ns"] = int(number * unit)
-        elif key == "bw":
+        elif key in ("bw", "cap"):
             number, unit = _split(value, _RATES, "a bandwidth", "200Mbit")
-            values["bandwidth"] = int(number * unit)
-        elif key in ("connections", "seed") and value.isdigit():
-            values[key] = int(value)
+            values["bandwidth" if key == "bw" else "connection_bandwidth"] = int(number * unit)
+        elif key == "window":
+            values["window"] = parse_size(value)
+        elif key in _COUNTS and value.isdigit():
+            values[_COUNTS[key]] = int(value)
         else:
             raise ConfigError(f"{part!r} says nothing of a link: say rtt=20ms,bw=200Mbit,connections=8")
-    return Link(**values)
+    return replace(LINKS.get(first, Link()), **values)
 
 
 def _split(text: str, units: dict[str, Any], what: str, example: str) -> tuple[float, float]:

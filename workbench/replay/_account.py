@@ -5,19 +5,30 @@ from __future__ import annotations
 from storage.events import Cause as _Cause
 from storage.events import Kind as _Kind
 from storage.events import Outcome as _Outcome
-from storage.plan import PREFETCH, READY, STORING, Reg
-from workbench.replay._world import Count, Log, Request, World
+from storage.plan import PREFETCH, READY, STORING, Reg, State
+from workbench.replay._world import COUNTERS, Count, Log, Request, World
 
-__all__ = ["count_arrival", "count_evicted", "count_fetched", "count_read", "count_served", "count_wait", "log_work"]
+__all__ = [
+    "count_arrival",
+    "count_evicted",
+    "count_fetched",
+    "count_meta",
+    "count_read",
+    "count_refused",
+    "count_served",
+    "count_wait",
+    "cut_warm_up",
+    "log_work",
+]
 
 # Numba knows integers; enumerations it would have to be taught.
 _READ, _HIT, _WAIT, _FETCH, _REQUEST = (
     int(_Kind.READ), int(_Kind.HIT), int(_Kind.WAIT), int(_Kind.FETCH), int(_Kind.REQUEST)
 )  # fmt: skip
-_DECODE, _PERSIST, _EVICT = int(_Kind.DECODE), int(_Kind.PERSIST), int(_Kind.EVICT)
+_DECODE, _PERSIST, _EVICT, _FAILURE = int(_Kind.DECODE), int(_Kind.PERSIST), int(_Kind.EVICT), int(_Kind.FAILURE)
 _DEMAND, _AMPLIFY, _GAP = int(_Cause.DEMAND), int(_Cause.AMPLIFY), int(_Cause.GAP)
-_REFETCH, _AHEAD = int(_Cause.REFETCH), int(_Cause.PREFETCH)
-_DROPPED = int(_Outcome.DROPPED)
+_REFETCH, _AHEAD, _META = int(_Cause.REFETCH), int(_Cause.PREFETCH), int(_Cause.META)
+_ERROR, _DROPPED = int(_Outcome.ERROR), int(_Outcome.DROPPED)
 
 
 def _log(
@@ -60,18 +71,31 @@ def _reader(world: World, actor: int) -> int:
     return int(world.actors.job[actor])
 
 
-def count_read(world: World, actor: int, read: int) -> None:
+def cut_warm_up(world: World, t: int) -> None:
+    """What was counted so far does not count."""
+    world.count[Count.CUT] = t
+    world.count[Count.CUT_REQUEST] = world.count[Count.REQUESTS]
+    for entry in range(Count.HIT, COUNTERS):
+        world.count[entry] = 0
+
+
+def count_read(world: World, actor: int, read: int, outcome: int) -> None:
     """A user read ended."""
-    out = world.out
-    _log(world, _READ, 0, actor, out.start[read], out.dur[read], 0, read, -1, -1, 0, 0, 0, world.trace.size[read], 0)
+    out, size = world.out, world.trace.size[read] if outcome == 0 else 0
+    if outcome != 0:
+        world.count[Count.FAILURES] += 1
+        _log(world, _FAILURE, 0, actor, out.start[read], out.dur[read], 0, read, -1, -1, 0, 0, 0, 0, outcome)
+    _log(world, _READ, 0, actor, out.start[read], out.dur[read], 0, read, -1, -1, 0, 0, 0, size, outcome)
 
 
 def count_served(world: World, actor: int, t: int, cost: int) -> None:
     """Segments are served from the cache: delayed hits where they were waited for, else hits."""
     reg, segments, read = world.actors.reg[actor], world.segments, world.actors.job[actor]
-    hit = 0
+    ahead, hit = world.out.ahead[world.actors.client[actor]], 0
     for pos in range(reg[Reg.POS], reg[Reg.SPAN]):
-        world.out.ahead[segments.chunk[pos]] = 0
+        if ahead[segments.chunk[pos]] != 0:
+            world.count[Count.USED] += 1
+            ahead[segments.chunk[pos]] = 0
         if world.out.waited[pos] == 0:
             hit += segments.length[pos]
         else:
@@ -100,34 +124,64 @@ def count_wait(world: World, actor: int, t: int) -> None:
     since, read = world.actors.since[actor], world.actors.job[actor]
     world.out.wait[read] += t - since
     world.count[Count.WAITS] += 1
+    if world.actors.late[actor] != 0:
+        world.count[Count.LATE] += 1
+        world.count[Count.LATE_NS] += t - since
     _log(world, _WAIT, 0, actor, since, t - since, 0, read, -1, world.actors.reg[actor, Reg.WAITING], 1, 0, 0, 0, 0)
 
 
-def count_arrival(world: World, actor: int, t: int) -> None:
-    """The last byte of a request came; nothing is admitted yet."""
-    actors, out = world.actors, world.out
-    reg, read, fetch = actors.reg[actor], _reader(world, actor), actors.fetch[actor]
+def _end_request(world: World, actor: int, t: int, read: int, blob: int, outcome: int) -> None:
+    """A request is over: how long it took."""
+    actors, out, fetch = world.actors, world.out, world.actors.fetch[actor]
     since, byte = actors.since[actor], actors.byte[actor]
-    first, last = reg[Reg.FIRST], reg[Reg.LAST]
     row = out.requests[fetch]
     row[Request.DUR], row[Request.TTFB] = t - since, byte - since
+    length = row[Request.LENGTH] if outcome == 0 else 0
+    number = _log(
+        world, _REQUEST, 0, actor, since, t - since, byte - since, read, fetch,
+        -1, 0, row[Request.OFFSET], length, 0, outcome,
+    )  # fmt: skip
+    if number >= 0:
+        out.log[number, Log.BLOB] = blob
     if read >= 0:
         out.rtt[read] += byte - since
         out.flow[read] += t - byte
-    number = _log(
-        world, _REQUEST, 0, actor, since, t - since, byte - since, read, fetch,
-        first, 0, row[Request.OFFSET], row[Request.LENGTH], 0, 0,
-    )  # fmt: skip
+
+
+def count_meta(world: World, actor: int, t: int, blob: int) -> None:
+    """A blob.meta is here."""
+    fetch = world.actors.fetch[actor]
+    _end_request(world, actor, t, -1, blob, 0)
+    row = world.out.requests[fetch]
+    row[Request.META] = row[Request.LENGTH]
+    since, offset, length = world.actors.since[actor], row[Request.OFFSET], row[Request.LENGTH]
+    number = _log(world, _FETCH, _META, actor, since, 0, 0, -1, fetch, -1, 0, offset, length, 0, 0)
     if number >= 0:
-        out.log[number, Log.CHUNK] = -1
-    for chunk in range(first, last + 1):
-        status = world.state.status[chunk]
-        out.fresh[chunk] = 1 if status in (READY, STORING) else 0
+        world.out.log[number, Log.BLOB] = blob
 
 
-def count_fetched(world: World, actor: int) -> int:
+def count_refused(world: World, actor: int, t: int) -> None:
+    """A request failed for good."""
+    reg, read = world.actors.reg[actor], _reader(world, actor)
+    world.out.requests[world.actors.fetch[actor], Request.FAILED] = 1
+    if reg[Reg.LAST] < 0:
+        _end_request(world, actor, t, -1, -1, _ERROR)
+    else:
+        _end_request(world, actor, t, read, world.layout.blob[reg[Reg.FIRST]], _ERROR)
+
+
+def count_arrival(world: World, state: State, actor: int, t: int) -> None:
+    """The last byte of a request came; nothing is admitted yet."""
+    reg = world.actors.reg[actor]
+    _end_request(world, actor, t, _reader(world, actor), world.layout.blob[reg[Reg.FIRST]], 0)
+    for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
+        world.out.fresh[chunk] = 1 if state.status[chunk] in (READY, STORING) else 0
+
+
+def count_fetched(world: World, state: State, actor: int) -> int:
     """A request's chunks were admitted or dropped. Returns the bytes to decode."""
     actors, layout, out, segments = world.actors, world.layout, world.out, world.segments
+    ahead = out.ahead[actors.client[actor]]
     reg, read, fetch = actors.reg[actor], _reader(world, actor), actors.fetch[actor]
     row, since = out.requests[fetch], actors.since[actor]
     pos, expected, decoded = reg[Reg.POS], layout.start[reg[Reg.FIRST]], 0
@@ -145,13 +199,14 @@ def count_fetched(world: World, actor: int) -> int:
             if read >= 0:
                 given = segments.length[pos]
             pos += 1
-        admitted = world.state.status[chunk] == STORING and world.state.owner[chunk] == reg[Reg.TICKET]
+        admitted = state.status[chunk] == STORING and state.owner[chunk] == reg[Reg.TICKET]
         dropped = not admitted and out.fresh[chunk] == 0
         cause = _cause(read, wanted, out.fresh[chunk])
         row[_column(cause)] += length
         if cause == _AHEAD:
+            world.count[Count.AHEAD] += 1
             if admitted:
-                out.ahead[chunk] = length
+                ahead[chunk] = length
             else:
                 world.count[Count.WASTED] += length
         if wanted or admitted:
@@ -189,11 +244,12 @@ def log_work(world: World, actor: int, t: int, spent: int, decoded: int) -> None
     _log(world, _PERSIST, 0, actor, t + spent, 0, 0, read, fetch, first, chunks, 0, decoded, 0, 0)
 
 
-def count_evicted(world: World, actor: int, t: int, chunk: int) -> None:
+def count_evicted(world: World, actor: int, client: int, t: int, chunk: int) -> None:
     """A chunk made room."""
     size = world.layout.size[chunk]
     world.count[Count.EVICTIONS] += 1
     world.count[Count.EVICTED] += size
-    world.count[Count.WASTED] += world.out.ahead[chunk]
-    world.out.ahead[chunk] = 0
+    world.count[Count.WASTED] += world.out.ahead[client, chunk]
+    world.out.ahead[client, chunk] = 0
+    world.out.evicted[chunk] += 1
     _log(world, _EVICT, 0, actor, t, 0, 0, -1, -1, chunk, 1, 0, size, 0, 0)

@@ -26,13 +26,19 @@ class Cpu:
     hit_ns, hit_ns_per_mib
         Of serving bytes from the cache, for each run of ready chunks.
     fetch_ns, decode_ns_per_mib
-        Of handling a request's answer, and of decoding, verifying and storing its chunks.
+        Of handling a request's answer, and of decoding and storing its chunks.
+    verify_ns_per_mib
+        Of verifying them; where it was not measured by itself, it is part of decoding.
+    workers
+        Cores that decode, of all clients together, each request's chunks on one; 0 for as many as are needed.
     """
 
     hit_ns: int = 20_000
     hit_ns_per_mib: int = 100_000
     fetch_ns: int = 300_000
     decode_ns_per_mib: int = 2_000_000
+    verify_ns_per_mib: int = 0
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

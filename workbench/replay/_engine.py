@@ -1,17 +1,15 @@
 """The virtual clock: threads and prefetch workers take turns, whoever's time comes first.
 
-Numba's subset, compiled once whatever is replayed. At the same time a transfer that ends
-goes before an actor that acts, and a lower connection or actor before a higher one. Since
-everything that changes lies in arrays, the engine can return to have an output made longer
-and be called again.
+Numba's subset, compiled once whatever is replayed. At the same time the link goes before an
+actor that acts, and a lower connection or actor before a higher one. Since everything that
+changes lies in arrays, the engine can return to have an output made longer and be called again.
 """
 
 from __future__ import annotations
 
-from storage.backend._link import FOREVER, carry_to, flow_begin, jitter_of, next_end
-from storage.backend._link import NOW as _CLOCK
+from storage.backend._link import FOREVER
+from storage.backend._link import RTT as _RTT
 from storage.plan import (
-    ABSENT,
     BLOCKED,
     CAPACITY,
     COMPLETE,
@@ -22,26 +20,29 @@ from storage.plan import (
     SERVE,
     USER,
     WAIT,
+    Queue,
     Reg,
+    State,
     advance,
-    arrive,
-    evicted,
     give_up_wait,
-    persisted,
-    reopen,
     served,
+    suggest,
 )
-from workbench.replay._account import (
-    count_arrival,
-    count_evicted,
-    count_fetched,
-    count_read,
-    count_served,
-    count_wait,
-    log_work,
-)
+from workbench.replay._account import count_served, cut_warm_up
 from workbench.replay._schedule import at
-from workbench.replay._world import Count, Phase, Request, World
+from workbench.replay._transfer import ask, ask_meta, come, land, store
+from workbench.replay._turns import (
+    end_read,
+    end_wait,
+    load,
+    next_program,
+    put,
+    state_of,
+    take_batch,
+    unpark,
+    wake_workers,
+)
+from workbench.replay._world import Client, Count, Phase, World
 
 __all__ = ["DONE", "FULL", "run"]
 
@@ -54,19 +55,28 @@ _MIB_SHIFT = 20
 
 
 def _begin(world: World) -> None:
-    """At time 0 the first program starts, and prefetching with it."""
-    world.count[Count.LINK_END] = FOREVER
-    for worker in range(len(world.trace.thread_first) - 1, len(world.actors.phase)):
-        world.actors.phase[worker] = Phase.PARK
-        _take_batch(world, worker)
-    _next_program(world, 0)
+    """Each client starts its first program, or what comes before it."""
+    world.count[Count.LINK_CHANGE] = FOREVER
+    trace = world.trace
+    for client in range(len(trace.client_start)):
+        program = trace.client_first[client]
+        if program == trace.client_first[client + 1]:
+            continue
+        if len(trace.meta) == 0:
+            next_program(world, client, trace.client_start[client])
+        else:
+            world.out.began[program] = trace.client_start[client]
+            opener = trace.program_first[program]
+            world.actors.reg[opener, Reg.LAST] = -1
+            put(world, opener, Phase.OPEN, trace.client_start[client])
 
 
 def run(world: World) -> int:
     """Let time pass until nothing is left to do, or until an output needs to be longer: DONE or FULL."""
     count, schedule, out = world.count, world.schedule, world.out
     rows = 3 * len(world.layout.size) + 8  # the most that one step may log
-    if count[Count.STARTED] == 0:
+    if count[Count.BEGUN] < 0:
+        count[Count.BEGUN] = 0
         _begin(world)
     while True:
         if count[Count.REQUESTS] == len(out.requests):
@@ -75,11 +85,11 @@ def run(world: World) -> int:
             return FULL
         actor = schedule.winner[1]
         t = schedule.time[actor]
-        if count[Count.LINK_END] <= t:
-            t = count[Count.LINK_END]
+        if count[Count.LINK_CHANGE] <= t:
+            t = count[Count.LINK_CHANGE]
             if t == FOREVER:
                 return DONE
-            _land(world, t)
+            land(world, t)
         else:
             _act(world, actor, t)
 
@@ -88,19 +98,22 @@ def _act(world: World, actor: int, t: int) -> None:
     phase = world.actors.phase[actor]
     if phase == Phase.THINK:
         t = _read_ready(world, actor, t)
-        if t < 0:
-            return
-        _begin_read(world, actor, t)
+        if t >= 0:
+            _begin_read(world, actor, t)
+        return
+    if phase == Phase.COME:
+        come(world, actor, t)
+        return
+    if phase == Phase.OPEN:
+        ask_meta(world, actor, t)
         return
     if phase == Phase.SERVE:
-        served(world.state, world.segments, world.actors.reg[actor])
-    elif phase == Phase.COME:
-        _flow(world, actor, t)
-        return
+        served(state_of(world, world.actors.client[actor]), world.segments, world.actors.reg[actor])
     elif phase == Phase.DECODE:
-        _store(world, actor, t)
+        if not store(world, actor, t):
+            return
     elif phase == Phase.WAIT:
-        _end_wait(world, actor, t)
+        end_wait(world, actor, t)
         give_up_wait(world.actors.reg[actor])
     _look(world, actor, t)
 
@@ -113,20 +126,25 @@ def _read_ready(world: World, actor: int, t: int) -> int:
     where none is under way, none can within a round trip. Returns when the read that it
     leaves to the planner starts, or -1 if it is not yet time for it.
     """
-    if world.model.recording != 0:
+    if world.model.recording != 0 or world.model.reactive != 0 or world.model.open_loop != 0:
         return t
-    trace, status, state, policy = world.trace, world.state.status, world.state, world.policy
+    if world.count[Count.BEGUN] <= world.model.warm_up:
+        return t  # which reads are of the warm-up is told by the turns that they take
+    client = world.actors.client[actor]
+    trace, status, ahead = world.trace, world.state.status[client], world.out.ahead[client]
+    ints, floats, on_hit = world.state.ints[client], world.state.floats[client], world.policy.on_hit
     first, size, think, chunks = trace.first, trace.size, trace.think, world.segments.chunk
-    start, dur, ahead, ints, floats = world.out.start, world.out.dur, world.out.ahead, state.ints, state.floats
+    start, dur = world.out.start, world.out.dur
     hit_ns, copy_ns = world.model.hit, world.model.copy
-    exact, quiet = world.options.plan == EXACT, _quiet(world)
-    prefetching = len(trace.batch_first) > 1
+    bounded, quiet = world.state.counters[client, CAPACITY] >= 0, _quiet(world, client)
+    whole, prefetching = not bounded or world.options.plan == EXACT, len(trace.batch_first) > 1
     at(world.schedule, actor, FOREVER)
-    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_END])
-    read, last, asked, reads = world.actors.job[actor], trace.thread_first[actor + 1] - 1, 0, 0
+    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_CHANGE])
+    read, asked, reads = world.actors.job[actor], 0, 0
+    last = trace.thread_first[actor + 1] - 1
     while read < last:
         begin, end = first[read], first[read + 1]
-        if begin == end or not (exact or end - begin == 1):
+        if begin == end or not (whole or end - begin == 1):
             break
         cost = hit_ns + (size[read] * copy_ns >> _MIB_SHIFT)
         if t + cost >= horizon and cost >= quiet:
@@ -136,10 +154,14 @@ def _read_ready(world: World, actor: int, t: int) -> int:
             pos += 1
         if pos < end:
             break
-        for pos in range(begin, end):
-            policy.on_hit(ints, floats, chunks[pos])
-            if prefetching:
-                ahead[chunks[pos]] = 0
+        if bounded:
+            for pos in range(begin, end):
+                on_hit(ints, floats, chunks[pos])
+        if prefetching:
+            for pos in range(begin, end):
+                if ahead[chunks[pos]] != 0:
+                    world.count[Count.USED] += 1
+                    ahead[chunks[pos]] = 0
         start[read] = t
         dur[read] = cost
         asked += size[read]
@@ -149,70 +171,81 @@ def _read_ready(world: World, actor: int, t: int) -> int:
         if t >= horizon:
             break
     world.actors.job[actor] = read
+    world.count[Count.BEGUN] += reads
     world.count[Count.HIT] += asked
     world.count[Count.HITS] += reads
     at(world.schedule, actor, t)
     return -1 if reads > 0 and t >= horizon else t
 
 
-def _quiet(world: World) -> int:
+def _quiet(world: World, client: int) -> int:
     """For how long from now on nothing can be evicted, whatever is asked meanwhile."""
-    if world.state.counters[CAPACITY] < 0:
+    if world.state.counters[client, CAPACITY] < 0:
         return FOREVER
-    return world.model.rtt if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
+    return int(world.link.clock[_RTT]) if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
 
 
 def _begin_read(world: World, actor: int, t: int) -> None:
-    read = world.actors.job[actor]
-    world.out.start[read] = t
+    read, client, out = world.actors.job[actor], world.actors.client[actor], world.out
+    if world.count[Count.BEGUN] == world.model.warm_up:
+        cut_warm_up(world, t)
+    world.count[Count.BEGUN] += 1
+    out.start[read] = t
+    if world.model.open_loop != 0:
+        program = world.trace.client_first[client] + world.clients.count[client, Client.STARTED] - 1
+        out.start[read] = out.began[program] + world.trace.due[read]
+        out.late[read] = t - out.start[read]
     first, end = world.trace.first[read], world.trace.first[read + 1]
-    _load(world, actor, first, end, USER, read)
+    state = state_of(world, client)
+    if world.model.reactive != 0:
+        _suggest(world, state, client, first, end, t)
+    load(world, actor, first, end, USER, read)
     if first == end:
-        _set(world, actor, Phase.SERVE, t + world.model.hit)
+        put(world, actor, Phase.SERVE, t + world.model.hit)
+    elif state.counters[CAPACITY] < 0 and _all_ready(world, state, first, end):
+        reg = world.actors.reg[actor]
+        reg[Reg.SPAN] = end
+        _serve(world, actor, t)
+        reg[Reg.POS] = end  # nothing was pinned
     else:
         _look(world, actor, t)
 
 
-def _load(world: World, actor: int, first: int, end: int, kind: int, ticket: int) -> None:
-    """Registers of a read, or of a batch, that has not done anything."""
-    reg = world.actors.reg[actor]
-    reg[:] = 0
-    reg[Reg.POS] = reg[Reg.SPAN] = reg[Reg.LIMIT] = reg[Reg.SCAN] = first
-    reg[Reg.END] = end
-    reg[Reg.KIND] = kind
-    reg[Reg.TICKET] = ticket
+def _all_ready(world: World, state: State, first: int, end: int) -> bool:
+    pos = first
+    while pos < end and state.status[world.segments.chunk[pos]] == READY:
+        pos += 1
+    return pos == end
 
 
-def _set(world: World, actor: int, phase: int, t: int) -> None:
-    world.actors.phase[actor] = phase
-    at(world.schedule, actor, t)
+def _suggest(world: World, state: State, client: int, first: int, end: int, t: int) -> None:
+    clients = world.clients
+    queue = Queue(clients.rows[client], clients.ends[client])
+    ints, floats = clients.ints[client], clients.floats[client]
+    if suggest(clients.on_read, ints, floats, state, world.segments, first, end, queue, clients.out) > 0:
+        wake_workers(world, client, t)
 
 
 def _look(world: World, actor: int, t: int) -> None:
     """Ask the decider, and begin what it says."""
-    reg = world.actors.reg[actor]
-    if reg[Reg.KIND] == PREFETCH and world.count[Count.ALIVE] == 0:
-        _set(world, actor, Phase.PARK, FOREVER)
-        return
-    action = advance(world.layout, world.state, world.options, world.policy, world.segments, world.marks, reg)
-    if reg[Reg.KIND] == USER and world.state.counters[BLOCKED] == 0:
-        _unpark(world, t)
+    reg, client = world.actors.reg[actor], world.actors.client[actor]
+    state = state_of(world, client)
+    action = advance(world.layout, state, world.options, world.policy, world.segments, world.marks, reg)
+    if reg[Reg.KIND] == USER and state.counters[BLOCKED] == 0:
+        unpark(world, client, t)
     if action == SERVE:
         _serve(world, actor, t)
     elif action == WAIT:
-        _wait(world, actor, t)
+        _wait(world, state, actor, t)
     elif action == FETCH:
-        _ask(world, actor, t)
+        ask(world, actor, t)
     elif action == COMPLETE:
-        _complete(world, actor, t)
+        if reg[Reg.KIND] == PREFETCH:
+            take_batch(world, actor, t)
+        else:
+            end_read(world, actor, t, 0)
     else:
-        _set(world, actor, Phase.PARK, FOREVER)
-
-
-def _unpark(world: World, t: int) -> None:
-    for worker in range(len(world.trace.thread_first) - 1, len(world.actors.phase)):
-        if world.actors.phase[worker] == Phase.PARK:
-            _set(world, worker, Phase.LOOK, t)
+        put(world, actor, Phase.PARK, FOREVER)
 
 
 def _serve(world: World, actor: int, t: int) -> None:
@@ -221,179 +254,13 @@ def _serve(world: World, actor: int, t: int) -> None:
         size += world.segments.length[pos]
     cost = world.model.hit + (size * world.model.copy >> _MIB_SHIFT)
     count_served(world, actor, t, cost)
-    _set(world, actor, Phase.SERVE, t + cost)
+    put(world, actor, Phase.SERVE, t + cost)
 
 
-def _wait(world: World, actor: int, t: int) -> None:
+def _wait(world: World, state: State, actor: int, t: int) -> None:
     reg, exact = world.actors.reg[actor], world.options.plan == EXACT
     world.out.waited[reg[Reg.POS] if exact else reg[Reg.SCAN]] = 1
     world.actors.since[actor] = t
-    world.count[Count.WAITING] += 1
-    _set(world, actor, Phase.WAIT, FOREVER if exact else t + _PATIENCE_NS)
-
-
-def _end_wait(world: World, actor: int, t: int) -> None:
-    world.count[Count.WAITING] -= 1
-    count_wait(world, actor, t)
-
-
-def _wake(world: World, t: int) -> None:
-    """Let those look again whose chunk is no longer in flight."""
-    if world.count[Count.WAITING] == 0:
-        return
-    program = world.count[Count.STARTED] - 1
-    for actor in range(world.trace.program_first[program], world.trace.program_first[program + 1]):
-        if world.actors.phase[actor] == Phase.WAIT:
-            status = world.state.status[world.actors.reg[actor, Reg.WAITING]]
-            if status in (ABSENT, READY):
-                _end_wait(world, actor, t)
-                _set(world, actor, Phase.LOOK, t)
-
-
-def _ask(world: World, actor: int, t: int) -> None:
-    """Want a range: on a connection if one is free, else in the queue for one."""
-    actors, reg, fetch = world.actors, world.actors.reg[actor], world.count[Count.REQUESTS]
-    world.count[Count.REQUESTS] = fetch + 1
-    row = world.out.requests[fetch]
-    row[:] = 0
-    row[Request.T] = t
-    row[Request.READ] = actors.job[actor] if reg[Reg.KIND] == USER else -1
-    row[Request.FIRST], row[Request.LAST] = reg[Reg.FIRST], reg[Reg.LAST]
-    row[Request.OFFSET] = world.layout.start[reg[Reg.FIRST]]
-    row[Request.LENGTH] = world.layout.end[reg[Reg.LAST]] - row[Request.OFFSET]
-    actors.fetch[actor] = fetch
-    actors.since[actor] = t
-    if reg[Reg.KIND] == PREFETCH:
-        world.count[Count.BUSY] += 1
-    for slot in range(len(actors.holder)):
-        if actors.holder[slot] < 0:
-            _connect(world, actor, slot, t)
-            return
-    actors.queue[world.count[Count.QUEUED] % len(actors.queue)] = actor
-    world.count[Count.QUEUED] += 1
-    _set(world, actor, Phase.QUEUE, FOREVER)
-
-
-def _connect(world: World, actor: int, slot: int, t: int) -> None:
-    number, model = world.count[Count.CONNECTED], world.model
-    world.count[Count.CONNECTED] = number + 1
-    world.actors.holder[slot] = actor
-    world.actors.slot[actor] = slot
-    _set(world, actor, Phase.COME, t + model.rtt + jitter_of(model.seed, number, model.jitter))
-
-
-def _flow(world: World, actor: int, t: int) -> None:
-    """The first byte is here."""
-    slot = world.actors.slot[actor]
-    world.actors.byte[actor] = t
-    world.actors.flowing[slot] = 1
-    flow_begin(world.link, t, slot, world.out.requests[world.actors.fetch[actor], Request.LENGTH])
-    _set(world, actor, Phase.FLOW, FOREVER)
-    _look_at_link(world)
-
-
-def _look_at_link(world: World) -> None:
-    """Work out when the next transfer ends; one that has ended and was not taken ends now."""
-    end = next_end(world.link)
-    for slot in range(len(world.actors.flowing)):
-        if world.actors.flowing[slot] != 0 and world.link.left[slot] == 0:
-            end = world.link.clock[_CLOCK]
-    world.count[Count.LINK_END] = end
-
-
-def _land(world: World, t: int) -> None:
-    """A transfer has ended: pass its connection on, admit its chunks, begin to decode."""
-    actors = world.actors
-    world.count[Count.LANDED] += 1
-    carry_to(world.link, t)
-    slot = 0
-    while actors.flowing[slot] == 0 or world.link.left[slot] != 0:
-        slot += 1
-    actor = actors.holder[slot]
-    actors.flowing[slot] = 0
-    actors.holder[slot] = -1
-    if world.count[Count.UNQUEUED] < world.count[Count.QUEUED]:
-        following = actors.queue[world.count[Count.UNQUEUED] % len(actors.queue)]
-        world.count[Count.UNQUEUED] += 1
-        _connect(world, following, slot, t)
-    _look_at_link(world)
-    _admit(world, actor, t)
-
-
-def _admit(world: World, actor: int, t: int) -> None:
-    count_arrival(world, actor, t)
-    victims = arrive(world.layout, world.state, world.policy, world.actors.reg[actor], world.out.victims)
-    _evict(world, actor, t, victims)
-    decoded = count_fetched(world, actor)
-    begun, spent = t + world.model.fetch, decoded * world.model.decode >> _MIB_SHIFT
-    log_work(world, actor, begun, spent, decoded)
-    _set(world, actor, Phase.DECODE, begun + spent)
-    _wake(world, t)
-
-
-def _evict(world: World, actor: int, t: int, victims: int) -> None:
-    for index in range(victims):
-        count_evicted(world, actor, t, world.out.victims[index])
-        evicted(world.state, world.out.victims[index])
-
-
-def _store(world: World, actor: int, t: int) -> None:
-    """Decoded, verified and written."""
-    reg = world.actors.reg[actor]
-    persisted(world.state, reg)
-    _wake(world, t)
-    if reg[Reg.KIND] == PREFETCH:
-        world.count[Count.BUSY] -= 1
-        if world.count[Count.ALIVE] == 0 and world.count[Count.BUSY] == 0:
-            _next_program(world, t)
-
-
-def _complete(world: World, actor: int, t: int) -> None:
-    """A read, or a batch, is through: on to the next."""
-    if world.actors.reg[actor, Reg.KIND] == PREFETCH:
-        _take_batch(world, actor)
-        if world.actors.phase[actor] != Phase.IDLE:
-            _set(world, actor, Phase.LOOK, t)
-        return
-    read = world.actors.job[actor]
-    world.out.dur[read] = t - world.out.start[read]
-    count_read(world, actor, read)
-    read += 1
-    if read < world.trace.thread_first[actor + 1]:
-        world.actors.job[actor] = read
-        _set(world, actor, Phase.THINK, t + world.trace.think[read])
-        return
-    _set(world, actor, Phase.IDLE, FOREVER)
-    world.count[Count.ALIVE] -= 1
-    if world.count[Count.ALIVE] == 0:
-        world.out.ended[world.count[Count.STARTED] - 1] = t
-        if world.count[Count.BUSY] == 0:
-            _next_program(world, t)
-
-
-def _take_batch(world: World, worker: int) -> None:
-    batch, batches = world.count[Count.BATCH], world.trace.batch_first
-    if batch + 1 >= len(batches):
-        _set(world, worker, Phase.IDLE, FOREVER)
-        return
-    world.count[Count.BATCH] = batch + 1
-    world.actors.job[worker] = batch
-    _load(world, worker, batches[batch], batches[batch + 1], PREFETCH, len(world.trace.size) + batch)
-
-
-def _next_program(world: World, t: int) -> None:
-    """A new process: the policy starts afresh on what is ready, threads begin to think, workers go on."""
-    program = world.count[Count.STARTED]
-    if program >= len(world.trace.program_first) - 1:
-        return
-    world.count[Count.STARTED] = program + 1
-    world.out.began[program] = t
-    victims = reopen(world.layout, world.state, world.policy, world.out.victims)
-    _evict(world, -1, t, victims)
-    first, end = world.trace.program_first[program], world.trace.program_first[program + 1]
-    world.count[Count.ALIVE] = end - first
-    for actor in range(first, end):
-        read = world.trace.thread_first[actor]
-        world.actors.job[actor] = read
-        _set(world, actor, Phase.THINK, t + world.trace.think[read])
-    _unpark(world, t)
+    world.actors.late[actor] = int(state.owner[reg[Reg.WAITING]] >= len(world.trace.size))
+    world.clients.count[world.actors.client[actor], Client.WAITING] += 1
+    put(world, actor, Phase.WAIT, FOREVER if exact else t + _PATIENCE_NS)

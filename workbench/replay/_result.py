@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from storage.errors import ConfigError
 from storage.events import CAUSES, EVENTS, KINDS, OUTCOMES, Kind
+from workbench.replay._bound import lower_bound
 from workbench.replay._settings import Settings
 from workbench.replay._workload import Workload
 from workbench.replay._world import Count, Log, Request, World
@@ -19,7 +20,7 @@ from workbench.replay._world import Count, Log, Request, World
 __all__ = ["Result"]
 
 I64 = npt.NDArray[np.int64]
-_BY_CAUSE = ("demand", "amplify", "gap", "refetch", "prefetch")
+_BY_CAUSE = ("demand", "amplify", "gap", "refetch", "prefetch", "meta")
 
 
 class Result:
@@ -48,13 +49,13 @@ class Result:
         out = self._out
         columns = {"read_id": self.workload.read_id, "start_ns": out.start, "dur_ns": out.dur, "rtt_ns": out.rtt}
         columns |= {"bandwidth_ns": out.flow, "waiting_ns": out.wait}
-        columns["decode_ns"] = out.dur - out.rtt - out.flow - out.wait
+        columns |= {"decode_ns": out.dur - out.rtt - out.flow - out.wait - out.late, "late_ns": out.late}
         return pd.DataFrame(columns | {"think_ns": self.workload.think_ns})
 
     @cached_property
     def requests(self) -> pd.DataFrame:
         """By request, in the order in which they were asked: chunks, range, and its bytes by cause."""
-        rows = self._requests
+        rows = self._out.requests[: self._count[Count.REQUESTS]]
         frame = pd.DataFrame({name.lower(): rows[:, at] for name, at in Request._asdict().items()})
         read = frame.pop("read")
         ids = np.append(self.workload.read_id, -1)  # the last is for reads that are none
@@ -62,28 +63,59 @@ class Result:
         return frame.rename(columns={"t": "t_ns", "dur": "dur_ns", "ttfb": "ttfb_ns"})
 
     @property
+    def began_ns(self) -> I64:
+        """When each program began: (programs,) int64."""
+        return self._out.began
+
+    @property
+    def ended_ns(self) -> I64:
+        """When each program's last read ended: (programs,) int64."""
+        return self._out.ended
+
+    @cached_property
+    def above_bound(self) -> float:
+        """How far the time to the last read lies above what no prefetch and no cache can beat; see `lower_bound`."""
+        bound = int(lower_bound(self.workload, self.settings).sum())
+        return int((self.ended_ns - self.began_ns).sum()) / bound - 1 if bound else 0.0
+
+    @property
     def time_to_last_read_ns(self) -> int:
-        """From each program's start to the end of its last read, summed over programs."""
-        return int((self._out.ended - self._out.began).sum())
+        """From each program's start, or the end of the warm-up, to the end of its last read, summed over programs."""
+        return int(np.maximum(self._out.ended - np.maximum(self._out.began, self._count[Count.CUT]), 0).sum())
+
+    @cached_property
+    def clients(self) -> pd.DataFrame:
+        """By client: when it started, and the time to its last read."""
+        spent = np.concatenate([[0], np.cumsum(self._out.ended - self._out.began)])
+        columns = {"start_ns": self.workload.client_start}
+        columns["time_to_last_read_ns"] = np.diff(spent[self.workload.client_first])
+        return pd.DataFrame(columns).rename_axis("client").reset_index()
 
     @cached_property
     def split(self) -> dict[str, int]:
-        """That time by what it was spent on, following in each program the thread whose read ended last."""
+        """That time by what it was spent on, following in each program the thread whose read ended last.
+
+        Of a warm-up nothing is left out here. Thinking is all that its reads do not account for.
+        """
         chosen = np.concatenate([np.arange(0), *(self._last_thread(p) for p in range(len(self._out.began)))])
         out = self._out
+        late, inside = int(out.late[chosen].sum()), int(out.dur[chosen].sum())
         parts = {
             "rtt": int(out.rtt[chosen].sum()),
             "bandwidth": int(out.flow[chosen].sum()),
             "waiting": int(out.wait[chosen].sum()),
         }
-        parts["decode"] = int(out.dur[chosen].sum()) - sum(parts.values())
-        return parts | {"think": int(self.workload.think_ns[chosen].sum())}
+        parts["decode"] = inside - late - sum(parts.values())
+        return parts | {"think": int((out.ended - out.began).sum()) - inside + late}
 
     @cached_property
     def totals(self) -> dict[str, Any]:
         """The numbers that tables are made of."""
         count, out = self._count, self._out
         asked = int(count[Count.HIT] + count[Count.WAITED] + count[Count.FETCHED])
+        used, late = int(count[Count.USED]), int(count[Count.LATE])
+        missed = self._missed
+        counted = out.dur[out.start >= count[Count.CUT]]
         by_cause = {cause: int(self._requests[:, getattr(Request, cause.upper())].sum()) for cause in _BY_CAUSE}
         return {
             "reads": len(self.workload),
@@ -94,6 +126,8 @@ class Result:
             "hits": int(count[Count.HITS]),
             "waits": int(count[Count.WAITS]),
             "hit_ratio": int(count[Count.HIT]) / asked if asked else 0.0,
+            "failures": int(count[Count.FAILURES]),
+            "retries": int(count[Count.RETRIES]),
             "requests": len(self._requests),
             "bytes_received": sum(by_cause.values()),
             "bytes_by_cause": by_cause,
@@ -102,9 +136,15 @@ class Result:
             "evictions": int(count[Count.EVICTIONS]),
             "bytes_evicted": int(count[Count.EVICTED]),
             "wasted_prefetch_bytes": int(count[Count.WASTED] + out.ahead.sum()),
+            "prefetched": int(count[Count.AHEAD]),
+            "prefetched_used": used,
+            "prefetch_accuracy": used / int(count[Count.AHEAD]) if count[Count.AHEAD] else 0.0,
+            "prefetch_coverage": used / (used + missed) if used else 0.0,
+            "prefetch_lateness": min(late / used, 1.0) if used else 0.0,
+            "prefetch_late_ns": int(count[Count.LATE_NS]),
             "time_to_last_read_ns": self.time_to_last_read_ns,
-            "p50_ns": _quantile(out.dur, 0.50),
-            "p99_ns": _quantile(out.dur, 0.99),
+            "p50_ns": _quantile(counted, 0.50),
+            "p99_ns": _quantile(counted, 0.99),
         }
 
     def events(self) -> pa.Table:
@@ -127,7 +167,8 @@ class Result:
 
     @property
     def _requests(self) -> I64:
-        rows: I64 = self._out.requests[: self._count[Count.REQUESTS]]
+        """Those after the warm-up."""
+        rows: I64 = self._out.requests[self._count[Count.CUT_REQUEST] : self._count[Count.REQUESTS]]
         return rows
 
     def _last_thread(self, program: int) -> I64:
@@ -137,11 +178,19 @@ class Result:
         thread = threads[np.argmax(self._out.start[last] + self._out.dur[last])]
         return np.arange(*self.workload.thread_first[thread : thread + 2])
 
+    @property
+    def _missed(self) -> int:
+        """Chunks that user reads had to ask for, not counting what came along."""
+        rows = self._requests
+        demand = rows[(rows[:, Request.READ] >= 0) & (rows[:, Request.FAILED] == 0)]
+        return int((demand[:, Request.LAST] - demand[:, Request.FIRST] + 1).sum())
+
     def __repr__(self) -> str:
         totals = self.totals
         return (
             f"Result({totals['time_to_last_read_ns'] / 1e9:.3f} s to last read, {totals['requests']:,} requests, "
-            f"{totals['bytes_received'] / 1e6:.1f} MB, hit ratio {totals['hit_ratio']:.3f})"
+            f"{totals['bytes_received'] / 1e6:.1f} MB, hit ratio {totals['hit_ratio']:.3f}; "
+            f"at most {self.above_bound:.0%} above what any prefetch could reach)"
         )
 
     def _repr_html_(self) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from storage.backend import Link
 from storage.errors import ConfigError
-from storage.plan import PLANS
+from storage.plan import PLANS, Amplify
 from workbench import policy
-from workbench.policy import EvictionPolicy
+from workbench.policy import EvictionPolicy, prefetch
+from workbench.policy.prefetch import Bound, PrefetchPolicy
 from workbench.replay._cpu import Cpu
 from workbench.replay._workload import Workload
 
-__all__ = ["Settings", "prefetch_rows"]
+__all__ = ["LOOPS", "Settings", "bind_prefetch"]
+
+LOOPS = ("closed", "open")
 
 
 @dataclass(frozen=True)
@@ -28,36 +28,53 @@ class Settings:
     plan
         ``exact`` or ``reference``; see `storage.plan`.
     amplify_io
-        Bytes of the blob, from a request's first chunk on, that are fetched along.
+        Bytes of the blob, from a request's first chunk on, that are fetched along; or how they are
+        decided, see `workbench.policy.amplify`.
     capacity
         Uncompressed bytes that the cache may hold; None for no bound.
     eviction
         A name that `workbench.policy.get` knows, or a policy.
     prefetch
-        Chunk rows to fetch in the background from the start, in that order; or ``none``, ``first program`` (the
-        chunks that the first program reads), ``whole blob`` (all chunks).
+        Chunk rows to fetch in the background from the start, in that order; or a policy, or the name of one that
+        `workbench.policy.prefetch.get` knows.
     prefetch_workers
-        How many fetch them.
+        How many fetch them, in each client.
+    prefetch_rate
+        Bytes of the blob a second that they may ask for; 0 for no limit.
     link
         A `storage.backend.Link`.
     cpu
         See `Cpu`, and `calibrate`, which takes it from a live run.
+    loop
+        ``closed``: a thread's next read waits for its last, plus think time. ``open``: it is due at the time
+        that was recorded, begins then or when its thread is free, and takes as long as since it was due.
+    warm_up
+        Reads, in the order in which they begin, of which nothing is counted in totals.
+    cold_open
+        Whether a client first fetches each blob.meta, and its first program's time begins with that.
     """
 
     plan: str = "exact"
-    amplify_io: int = 1 << 20
+    amplify_io: int | Amplify = 1 << 20
     capacity: int | None = None
     eviction: str | EvictionPolicy = "none"
-    prefetch: str | Sequence[int] | None = None
+    prefetch: str | Sequence[int] | PrefetchPolicy | None = None
     prefetch_workers: int = 1
+    prefetch_rate: int = 0
     link: Link = field(default_factory=Link)
     cpu: Cpu = field(default_factory=Cpu)
+    loop: str = "closed"
+    warm_up: int = 0
+    cold_open: bool = False
 
     def __post_init__(self) -> None:
         if self.plan not in PLANS:
             raise ConfigError(f"no plan {self.plan!r}; there are {', '.join(PLANS)}", field="plan")
-        for name in ("amplify_io", "prefetch_workers", "capacity"):
-            if (getattr(self, name) or 0) < 0:
+        if self.loop not in LOOPS:
+            raise ConfigError(f"no loop {self.loop!r}; there are {', '.join(LOOPS)}", field="loop")
+        for name in ("amplify_io", "prefetch_workers", "prefetch_rate", "capacity", "warm_up"):
+            value = getattr(self, name) or 0
+            if isinstance(value, int) and value < 0:
                 raise ConfigError("cannot be negative", field=name)
 
     @property
@@ -66,28 +83,17 @@ class Settings:
         return policy.get(self.eviction) if isinstance(self.eviction, str) else self.eviction
 
 
-def prefetch_rows(prefetch: str | Sequence[int] | None, workload: Workload) -> npt.NDArray[np.int64]:
-    """The chunk rows that a prefetch setting stands for.
+def bind_prefetch(settings: Settings, workload: Workload) -> Bound:
+    """What a prefetch setting means for a workload.
 
     Raises
     ------
     ConfigError
         If there is no prefetch of that name, or no such row.
     """
-    chunks = len(workload.layout.size)
-    if isinstance(prefetch, str):
-        return _named(prefetch, workload)
-    rows = np.asarray([] if prefetch is None else prefetch, np.int64)
-    if len(rows) and not 0 <= rows.min() <= rows.max() < chunks:
-        raise ConfigError("a prefetch list names a chunk that the image does not have", field="prefetch")
-    return rows
-
-
-def _named(name: str, workload: Workload) -> npt.NDArray[np.int64]:
-    if name == "none":
-        return np.zeros(0, np.int64)
-    if name == "whole blob":
-        return np.arange(len(workload.layout.size))
-    if name == "first program":
-        return workload.chunks_of(0)
-    raise ConfigError(f"no prefetch {name!r}; there are none, first program, whole blob", field="prefetch")
+    chosen = settings.prefetch
+    if isinstance(chosen, str):
+        chosen = prefetch.get(chosen)
+    elif not isinstance(chosen, PrefetchPolicy):
+        chosen = prefetch.rows([] if chosen is None else chosen)
+    return chosen.bind(workload)

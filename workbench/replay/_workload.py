@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage.errors import TraceError
+from storage.image import blob_meta_span
 from storage.plan import Layout, Segments, plan_layout
 
 __all__ = ["ImageLike", "Workload"]
@@ -53,6 +54,14 @@ class Workload:
         Their names, in the order they ran.
     layout
         Of the image that the segments are rows of.
+    due_ns : (reads,) int64
+        Since the program started, as recorded; for an open loop. By default, think times one after the other.
+    client_first : (clients + 1,) int64
+        Where each client's programs begin; by default there is one client.
+    client_start : (clients,) int64
+        When each starts.
+    meta : (blobs, 3) int64
+        Blob, offset and length of each blob.meta.
     """
 
     read_id: I64
@@ -65,6 +74,16 @@ class Workload:
     program_first: I64
     programs: tuple[str, ...]
     layout: Layout
+    due_ns: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    client_first: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    client_start: I64 = field(default_factory=lambda: np.zeros(1, np.int64))
+    meta: I64 = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.due_ns) != len(self.read_id):
+            object.__setattr__(self, "due_ns", _after_each_other(self.think_ns, self.thread_first))
+        if len(self.client_first) == 0:
+            object.__setattr__(self, "client_first", np.array([0, len(self.programs)], np.int64))
 
     @classmethod
     def from_reads(cls, reads: pa.Table, image: ImageLike) -> Workload:
@@ -96,17 +115,21 @@ class Workload:
         thread_first, thread_program = _threads(program[order], columns["thread"])
         path, paths = _codes(reads["path"])
         first, segments = _segments(image, path[order], paths, columns["offset"], columns["length"])
+        program_first = np.searchsorted(thread_program, np.arange(len(programs) + 1)).astype(np.int64)
+        think = np.maximum(columns["think_ns"], 0)
         return cls(
             read_id=columns["read_id"],
-            think_ns=np.maximum(columns["think_ns"], 0),
+            think_ns=think,
             offset=columns["offset"],
             length=columns["length"],
             first=first,
             segments=segments,
             thread_first=thread_first,
-            program_first=np.searchsorted(thread_program, np.arange(len(programs) + 1)).astype(np.int64),
+            program_first=program_first,
             programs=programs,
             layout=plan_layout(image.chunks),
+            due_ns=_since_start(columns["t_ns"], think, thread_first, program_first),
+            meta=_metas(image),
         )
 
     def __len__(self) -> int:
@@ -121,6 +144,15 @@ class Workload:
     def touched_bytes(self) -> int:
         """Their uncompressed bytes: what a cache needs to hold in order to never evict."""
         return int(self.layout.size[self.touched].sum())
+
+    @property
+    def first_use(self) -> I64:
+        """Chunk rows in the order in which reads first need them, going by programs and recorded times."""
+        program = np.repeat(np.arange(len(self.programs)), np.diff(self.thread_first[self.program_first]))
+        rank = np.empty(len(self), np.int64)
+        rank[np.lexsort((self.due_ns, program))] = np.arange(len(self))
+        chunks = self.segments.chunk[np.argsort(np.repeat(rank, np.diff(self.first)), kind="stable")]
+        return chunks[np.sort(np.unique(chunks, return_index=True)[1])]
 
     def chunks_of(self, program: int) -> I64:
         """Rows of chunks that a program needs, ascending: so neighbours merge, which is how nydusd prefetches files."""
@@ -152,6 +184,27 @@ def _threads(program: I64, thread: I64) -> tuple[I64, I64]:
     """Where each thread's reads begin, and each thread's program; reads are sorted by both."""
     new = np.flatnonzero((np.diff(program, prepend=-1) != 0) | (np.diff(thread, prepend=-1) != 0))
     return np.append(new, len(program)).astype(np.int64), program[new]
+
+
+def _after_each_other(think: I64, thread_first: I64) -> I64:
+    total = np.cumsum(think)
+    before = np.concatenate([[0], total])[thread_first[:-1]]
+    return total - np.repeat(before, np.diff(thread_first))
+
+
+def _since_start(t: I64, think: I64, thread_first: I64, program_first: I64) -> I64:
+    """Recorded starts, counted from each program's, which is its first read's less that read's think time."""
+    if not len(t):
+        return t
+    begins = (t - think)[thread_first[:-1]]
+    starts = np.minimum.reduceat(begins, program_first[:-1])
+    reads = np.diff(thread_first[program_first])
+    return np.asarray(np.maximum(t - np.repeat(starts, reads), 0))
+
+
+def _metas(image: ImageLike) -> I64:
+    rows = [(info.blob_index, *blob_meta_span(info)) for info in getattr(image, "infos", ())]
+    return np.array(rows, np.int64).reshape(-1, 3)
 
 
 def _segments(image: ImageLike, path: I64, paths: tuple[str, ...], offset: I64, length: I64) -> tuple[I64, Segments]:

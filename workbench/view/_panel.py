@@ -10,6 +10,7 @@ import ipywidgets as widgets
 import pyarrow as pa
 
 from storage.errors import StorageError
+from storage.plan import plan_options
 from workbench import policy
 from workbench.layout import Tables
 from workbench.replay import Settings, Workload, replay
@@ -94,7 +95,7 @@ class Panel(widgets.VBox):
             style={"button_width": "4.6rem"},
         )
         self.cache = _slider("cache", _SHARES, held, lambda x: f"{x} %")
-        self.amplify = _slider("amplify_io", _AMPLIFY, given.amplify_io, share)
+        self.amplify = _slider("amplify_io", _AMPLIFY, plan_options("exact", given.amplify_io).amplify, share)
         self.rtt = _slider("round trip", _RTT_MS, given.link.rtt_ns / 1e6, lambda x: f"{x:g} ms")
         mbit = given.link.bandwidth / _BYTES_PER_MBIT
         self.bandwidth = _slider("bandwidth", _MBIT, mbit, lambda x: f"{x:g} Mbit/s")

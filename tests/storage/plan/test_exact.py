@@ -171,10 +171,10 @@ def test_prefetch_batches(table: Callable[..., Layout]) -> None:
 def test_options_by_name() -> None:
     """Under `reference` anything below 128 KiB counts as 128 KiB; under `exact` only batches do."""
     small, large = 128 << 10, 1 << 20
-    assert plan_options("exact", 0) == (0, 0, small, small >> 7)
-    assert plan_options("exact", large) == (0, large, large, large >> 7)
-    assert plan_options("reference", 0) == (1, small, small, small >> 7)
-    assert plan_options("reference", large) == (1, large, large, large >> 7)
+    assert plan_options("exact", 0) == (0, 0, small, small >> 7, 0)
+    assert plan_options("exact", large) == (0, large, large, large >> 7, 0)
+    assert plan_options("reference", 0) == (1, small, small, small >> 7, 0)
+    assert plan_options("reference", large) == (1, large, large, large >> 7, 0)
 
 
 @given(

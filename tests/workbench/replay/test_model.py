@@ -10,20 +10,27 @@ from tests.workbench.replay._model import Model
 from workbench.replay import Result, Settings, Workload, replay
 
 COUNTED = ("bytes_hit", "bytes_waited", "bytes_fetched", "hits", "waits", "fetched", "bytes_decoded", "evictions")
+COUNTED += ("prefetched", "retries", "failures")
 
 
 def assert_same(result: Result, model: Model) -> None:
     """Every time, every request and every count of the two is the same."""
     reads = result.reads
-    times = reads[["start_ns", "dur_ns", "rtt_ns", "bandwidth_ns", "waiting_ns"]].to_numpy()
+    times = reads[["start_ns", "dur_ns", "rtt_ns", "bandwidth_ns", "waiting_ns", "late_ns"]].to_numpy()
     np.testing.assert_array_equal(times, model.times)
     ids = np.append(result.workload.read_id, -1)
     expected = [{**row, "read_id": ids[row["read"]]} for row in model.requests]
     for mine, other in zip(result.requests.to_dict("records"), expected, strict=True):
         assert mine == {name: other[name] for name in mine}
     assert {name: result.totals[name] for name in COUNTED} == {name: model.totals[name] for name in COUNTED}
-    assert result.totals["wasted_prefetch_bytes"] == model.totals["wasted"] + sum(model.ahead.values())
-    assert result.time_to_last_read_ns == sum(model.ended) - sum(model.began)
+    unread = sum(sum(client.unread.values()) for client in model.clients)
+    assert result.totals["wasted_prefetch_bytes"] == model.totals["wasted"] + unread
+    assert result.totals["prefetch_late_ns"] == model.totals["late_ns"]
+    assert result.totals["prefetched_used"] == model.totals["used"]
+    assert result.totals["requests"] == len(model.requests) - model.cut_request
+    spent = [max(end - max(model.began[program], model.cut), 0) for program, end in model.ended.items()]
+    assert result.time_to_last_read_ns == sum(spent)
+    assert min(result.reads["decode_ns"].min(), result.reads["late_ns"].min()) >= 0
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

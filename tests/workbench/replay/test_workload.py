@@ -11,7 +11,7 @@ import pytest
 from storage.errors import ConfigError, PathError, TraceError
 from storage.plan import Layout
 from workbench.replay import Settings, Workload, replay
-from workbench.replay._settings import prefetch_rows
+from workbench.replay._settings import bind_prefetch
 
 
 class Chunks:
@@ -139,5 +139,5 @@ def test_wrong_settings(wrong: dict[str, Any], message: str) -> None:
 def test_prefetch_lists(prefetch: Any, rows: list[int]) -> None:
     """What the names of prefetch lists stand for; a list, or an array, is taken as it is."""
     workload = Workload.from_reads(trace(), TwoFiles())
-    assert prefetch_rows(prefetch, workload).tolist() == rows
-    assert prefetch_rows(np.array(rows, np.int64), workload).tolist() == rows
+    assert bind_prefetch(Settings(prefetch=prefetch), workload).rows.tolist() == rows
+    assert bind_prefetch(Settings(prefetch=rows), workload).rows.tolist() == rows

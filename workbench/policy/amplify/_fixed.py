@@ -1,0 +1,14 @@
+"""A fixed window: the same for every request."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from storage.plan import Amplify
+
+__all__ = ["fixed"]
+
+
+def fixed(size: int) -> Amplify:
+    """Fetch along what lies within `size` bytes of the blob from the request's first chunk on."""
+    return Amplify(f"fixed {size >> 10} KiB", size, lambda layout: np.full(len(layout.size), size, np.int64))

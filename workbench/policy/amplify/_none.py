@@ -1,0 +1,14 @@
+"""None: a request is for what was asked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from storage.plan import Amplify
+
+__all__ = ["none"]
+
+
+def none(batch: int = 1 << 20) -> Amplify:
+    """Fetch nothing along; neighbours that are asked for together still merge up to `batch` bytes."""
+    return Amplify("none", batch, lambda layout: np.zeros(len(layout.size), np.int64))
