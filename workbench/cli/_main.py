@@ -44,6 +44,7 @@ _MODULES = {
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     "cache": "_cache",
+    "sweep": "_sweep",
 }
 
 

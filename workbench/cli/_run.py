@@ -17,12 +17,12 @@ from workbench import policy, view
 from workbench.cli._main import example, group
 from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
 from workbench.demo import demo
+from workbench.policy import prefetch as prefetch_policy
 from workbench.replay import Settings, Workload, calibrate, replay
 from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
 
 __all__: list[str] = []
 
-_PREFETCH = ["none", "first program", "whole blob"]
 
 
 def _options(command: Any) -> Any:
@@ -112,7 +112,7 @@ def record_command(
 @click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
 @click.option("--image", required=True, type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
-@click.option("--prefetch", type=click.Choice(_PREFETCH), default="none", show_default=True)
+@click.option("--prefetch", type=click.Choice(prefetch_policy.names()), default="none", show_default=True)
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @_options
