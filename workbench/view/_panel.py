@@ -27,12 +27,6 @@ _AMPLIFY: Final = (0, *(1 << power for power in range(16, 24)))
 _RTT_MS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 _MBIT: Final = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 _BYTES_PER_MBIT: Final = 125_000
-_TOOLTIPS: Final = {
-    "none": "keep everything",
-    "fifo": "first in, first out",
-    "lru": "least recently used goes first",
-    "sieve": "first in, first out, but what was used gets a second chance",
-}
 _PICTURE: Final = {"flex": "1 1 26rem", "min_width": "0", "max_width": "46rem", "height": "auto"}
 _STALE: Final = "nw-stale"
 _STYLE: Final = f"<style>.{_STALE} {{ opacity: .35; }}</style>"
@@ -87,12 +81,8 @@ class Panel(widgets.VBox):
     def _make_controls(self) -> None:
         given, whole = self._given, max(self._workload.touched_bytes, 1)
         held = 100 if given.capacity is None else round(100 * given.capacity / whole)
-        self.eviction = widgets.ToggleButtons(
-            options=policy.names(),
-            value=given.policy.name,
-            tooltips=[_TOOLTIPS.get(name, name) for name in policy.names()],
-            style={"button_width": "4.6rem"},
-        )
+        online = [name for name in policy.names() if not policy.get(name).offline]
+        self.eviction = widgets.Dropdown(options=online, value=given.policy.name, description="eviction")
         self.cache = _slider("cache", _SHARES, held, lambda x: f"{x} %")
         self.amplify = _slider("amplify_io", _AMPLIFY, given.amplify_io, share)
         self.rtt = _slider("round trip", _RTT_MS, given.link.rtt_ns / 1e6, lambda x: f"{x:g} ms")
