@@ -39,7 +39,8 @@ def unpack_command(image: Path, out: Path | None, blobs: Path | None) -> None:
     with _target(out) as file:
         done = unpack(opened, located.blobs, file, progress=True)
     left = f", {done.sockets:,} sockets left out" if done.sockets else ""
-    print(f"{out or 'tar'}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB{left}", file=sys.stderr)
+    said = sys.stdout if out else sys.stderr  # or it would be in the tar
+    print(f"{out or 'tar'}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB{left}", file=said)
 
 
 @group.command(
