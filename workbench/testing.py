@@ -1,7 +1,9 @@
 """A conformance suite for eviction policies, compiled and replayed: subclass it, name the policy, and pytest runs it.
 
-class TestMine(EvictionConformance):
-policy = workbench.policy.from_class(Mine)
+Examples
+--------
+>>> class TestMine(EvictionConformance):
+...     policy = workbench.policy.from_class(Mine)
 """
 
 from __future__ import annotations

@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
-from storage.backend._base import BlobReader
-from storage.backend._ids import check_blob_id
-from storage.backend.http import HttpClient, HttpOptions, HttpReader, Request, Response
-from storage.backend.signing import Keys, object_path, sign_oss_v1, sign_oss_v4
+from storage.backend._bucket import Bucket
+from storage.backend.http import HttpClient, HttpOptions, Request, Response
+from storage.backend.signing import Keys, sign_oss_v1, sign_oss_v4
 from storage.errors import ConfigError
 from storage.events import Recorder
 
 __all__ = ["Oss"]
 
 
-class Oss:
+class Oss(Bucket):
     """Objects of a bucket, whose keys are blob ids behind a prefix.
 
     Parameters
@@ -53,23 +52,8 @@ class Oss:
         if not bucket or not endpoint:
             raise ConfigError("oss needs a bucket and an endpoint", field="bucket_name" if endpoint else "endpoint")
         home = f"{scheme}://{bucket}.{endpoint}"
-        self._base = f"{home}/"
-        self._prefix = prefix
         auth = None if keys is None else _Signer(bucket, keys, region)
-        self.client = HttpClient(home, options, auth=auth, recorder=recorder)
-
-    def get_reader(self, blob_id: str) -> BlobReader:
-        """A reader of the object that is the blob."""
-        check_blob_id(blob_id)
-        url = self._base + object_path(self._prefix + blob_id)
-        return HttpReader(self.client, blob_id, lambda method: Request(method, url))
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self.client.close()
-
-    def __repr__(self) -> str:
-        return f"Oss({self._base + object_path(self._prefix)!r})"
+        super().__init__(f"{home}/", prefix, HttpClient(home, options, auth=auth, recorder=recorder))
 
 
 class _Signer:

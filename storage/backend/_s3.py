@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from storage.backend._base import BlobReader
-from storage.backend._ids import check_blob_id
-from storage.backend.http import HttpClient, HttpOptions, HttpReader, Request, Response
+from storage.backend._bucket import Bucket
+from storage.backend.http import HttpClient, HttpOptions, Request, Response
 from storage.backend.signing import Keys, object_path, sign_s3
 from storage.errors import ConfigError
 from storage.events import Recorder
@@ -14,7 +13,7 @@ from storage.events import Recorder
 __all__ = ["S3"]
 
 
-class S3:
+class S3(Bucket):
     """Objects of a bucket, whose keys are blob ids behind a prefix.
 
     Parameters
@@ -55,23 +54,9 @@ class S3:
         if style not in ("path", "virtual"):
             raise ConfigError(f"{style!r} is neither path nor virtual", field="addressing_style")
         home = f"{scheme}://{endpoint if style == 'path' else f'{bucket}.{endpoint}'}"
-        self._base = f"{home}/{object_path(bucket)}/" if style == "path" else f"{home}/"
-        self._prefix = prefix
+        base = f"{home}/{object_path(bucket)}/" if style == "path" else f"{home}/"
         auth = None if keys is None else _Signer(keys, region)
-        self.client = HttpClient(home, options, auth=auth, recorder=recorder)
-
-    def get_reader(self, blob_id: str) -> BlobReader:
-        """A reader of the object that is the blob."""
-        check_blob_id(blob_id)
-        url = self._base + object_path(self._prefix + blob_id)
-        return HttpReader(self.client, blob_id, lambda method: Request(method, url))
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self.client.close()
-
-    def __repr__(self) -> str:
-        return f"S3({self._base + object_path(self._prefix)!r})"
+        super().__init__(base, prefix, HttpClient(home, options, auth=auth, recorder=recorder))
 
 
 class _Signer:
