@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from storage.backend import S3, BlobBackend, HttpProxy, Link, LocalDisk, LocalFs, Oss, ThrottledBackend, open_plugin
+from storage.backend import S3, BlobBackend, HttpProxy, Link, LocalDisk, LocalFs, Oss, open_plugin
 from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions, Secret
 from storage.backend.registry import Registry, RegistryOptions
 from storage.backend.signing import Keys
@@ -20,12 +17,10 @@ from storage.errors import ConfigError, UnsupportedError
 from storage.events import Recorder
 from storage.factory import open_store
 from storage.fs import Rafs
-from storage.image import Image
 from storage.plan import Policy, keep_all
 
 __all__ = ["open_backend", "open_configured"]
 
-_MIN_BANDWIDTH = 16 << 20
 _S3_ENDPOINT = "s3.amazonaws.com"
 
 
@@ -53,6 +48,7 @@ def open_configured(
     config: ConfigV2,
     *,
     cache_dir: str | Path | None = None,
+    files: Sequence[str] | None = None,
     link: Link | None = None,
     plan: str = "exact",
     capacity: int | None = None,
@@ -72,6 +68,8 @@ def open_configured(
         The configuration.
     cache_dir
         In the place of the cache's ``work_dir``; without either nothing is kept.
+    files
+        What to prefetch in the place of the image's prefetch table, if the configuration enables it.
     link, plan, capacity, policy, arena_of, recorder
         See `open_store`.
 
@@ -90,8 +88,6 @@ def open_configured(
         temporary = tempfile.TemporaryDirectory(prefix="storage-")
         folder, capacity = temporary.name, 0
     backend = opened = None if config.backend is None else open_backend(config.backend, recorder)
-    if backend is not None and prefetch.enable and prefetch.bandwidth_limit:
-        backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
     rafs = open_store(
         place,
         cache_dir=folder,
@@ -104,13 +100,18 @@ def open_configured(
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        prefetch_batch=prefetch.batch_size,
+        prefetch_bandwidth=prefetch.bandwidth_limit,
     )
     if temporary is not None:
         rafs.owned.append(temporary.cleanup)
     if (close := getattr(opened, "close", None)) is not None:
         rafs.owned.append(close)
     if temporary is None and prefetch.enable:
-        rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
+        if prefetch.stream_prefetch:
+            rafs.prefetch_streams()
+        else:
+            rafs.prefetch_files(files, prefetch.prefetch_all)
     return rafs
 
 
@@ -119,21 +120,6 @@ def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
     if config.rafs is not None and config.rafs.prefetch.enable:
         return config.rafs.prefetch
     return config.cache.prefetch if config.cache is not None else PrefetchConfig()
-
-
-def _rows_to_prefetch(image: Image, prefetch: PrefetchConfig) -> Sequence[int]:
-    """All chunks, or those of the files that the image's prefetch table names, and below its folders."""
-    if prefetch.prefetch_all:
-        return range(len(image.chunks))
-    inodes, left = set(), [int(row) for row in image.prefetch]
-    while left:
-        row = left.pop()
-        if row not in inodes:
-            inodes.add(row)
-            if stat.S_ISDIR(int(image.inodes.mode[row])):
-                left += [child for _, child in image.children(row)]
-    chosen = np.isin(image.extents.inode, sorted(inodes))
-    return np.unique(image.extents.chunk[chosen]).tolist()
 
 
 def _refuse(config: ConfigV2) -> None:
@@ -155,7 +141,7 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
-    cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
+    cache, rafs = config.cache or CacheConfig(), config.rafs or RafsConfig()
     if config.external_backends:
         yield "external_backends"  # nydusd carries them along, and opens none
     if cache.compressed:
@@ -163,8 +149,6 @@ def _idle(config: ConfigV2) -> Iterator[str]:
     if cache.filecache is not None and cache.filecache.disable_indexed_map:
         yield "cache.filecache.disable_indexed_map"
     yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
-    if prefetch.enable and prefetch.stream_prefetch:
-        yield "prefetch.stream_prefetch"
 
 
 def _http_options(config: HttpConfig) -> HttpOptions:

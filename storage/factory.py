@@ -43,6 +43,8 @@ def open_store(
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
+    prefetch_batch: int | None = None,
+    prefetch_bandwidth: int = 0,
     journal: bool = False,
 ) -> Rafs:
     """Open an image for reading through a cache.
@@ -58,9 +60,9 @@ def open_store(
         registry.
     link
         A link to put the backend behind.
-    plan, amplify_io
+    plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    capacity, policy, prefetch_workers, journal
+    capacity, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -72,7 +74,7 @@ def open_store(
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
-    plan_options(plan, amplify_io)  # refused before anything is opened
+    plan_options(plan, amplify_io, prefetch_batch=prefetch_batch)  # refused before anything is opened
     if capacity is not None and capacity < 0:
         raise ConfigError("a cache cannot hold less than nothing", field="capacity")
     located = locate(image, blobs)
@@ -90,7 +92,7 @@ def open_store(
         opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
     else:
         opened = bootstrap.image()
-    options = plan_options(plan, amplify_io, opened.version)
+    options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
     cache = FileCache(
         folder,
         opened.infos,
@@ -103,6 +105,7 @@ def open_store(
         arena=arena_of(len(opened.chunks)),
         recorder=recorder,
         prefetch_workers=prefetch_workers,
+        prefetch_bandwidth=prefetch_bandwidth,
         journal=journal,
     )
     return Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)

@@ -24,7 +24,6 @@ from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._stream import copy_blob
-from storage.backend._throttle import ThrottledBackend
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "Reset",
     "ShapedBackend",
     "Stall",
-    "ThrottledBackend",
     "Transfer",
     "Truncate",
     "WrappedReader",
