@@ -129,7 +129,6 @@ def _take_span(layout: Layout, state: State, options: Options, segments: Segment
             reg[Reg.SPAN] = place + 1
     reg[Reg.FIRST] = layout.unit[first]
     reg[Reg.LAST] = unit_last(layout, last)
-    reg[Reg.LISTED] = 1
 
 
 def _is_free(layout: Layout, state: State, chunk: int) -> bool:
