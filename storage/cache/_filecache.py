@@ -180,7 +180,7 @@ class FileCache:
             if read_id is None:
                 recorder.log_hit(start, next(self._reads), blob, row, length)
             else:
-                self.log.hit(start, read_id, blob, (row,), length)
+                self.log.hit(start, read_id, blob, (row,), (length,))
         return length
 
     def new_read_id(self) -> int:
@@ -200,7 +200,7 @@ class FileCache:
         if self._unbounded and self.is_ready(rows):
             start = time.monotonic_ns()
             self._copy(rows, offsets, lengths, cursor)
-            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, size)
+            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, lengths)
         else:
             with self.changed:
                 read = self.decider.begin(Segments(rows, offsets, lengths), USER)
