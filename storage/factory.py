@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
+from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
 from storage.cache import FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
@@ -26,11 +26,11 @@ from storage.image.v5 import Amplifier
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
-__all__ = ["open_store"]
+__all__ = ["default_backend", "open_store"]
 
 
 def open_store(
-    image: str | Path,
+    image: str | Path | Located,
     blobs: str | Path | None = None,
     *,
     cache_dir: str | Path,
@@ -50,7 +50,7 @@ def open_store(
     Parameters
     ----------
     image, blobs
-        A bootstrap and the folder of its blobs; see `storage.image.locate`.
+        A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
         Where chunks are kept.
     backend
@@ -75,9 +75,11 @@ def open_store(
     plan_options(plan, amplify_io)  # refused before anything is opened
     if capacity is not None and capacity < 0:
         raise ConfigError("a cache cannot hold less than nothing", field="capacity")
-    located = locate(image, blobs)
+    located = image if isinstance(image, Located) else locate(image, blobs)
     bootstrap = open_bootstrap(located)
-    source = _backend_of(located, blobs, recorder) if backend is None else backend
+    opened_here = None if backend is not None else default_backend(located, blobs, recorder)
+    source = backend if backend is not None else opened_here
+    assert source is not None
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
@@ -105,15 +107,25 @@ def open_store(
         prefetch_workers=prefetch_workers,
         journal=journal,
     )
-    return Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
+    rafs.backends = meters_of(source)
+    if opened_here is not None:
+        rafs.owned.append(opened_here.close)
+    return rafs
 
 
-def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder | None) -> BlobBackend:
-    """Where the blobs of an image are, if nobody says."""
-    pulled = located.path.parent / BACKEND_FILE
-    if blobs is None and pulled.is_file():
-        return load_backend(pulled, recorder)
-    return LocalFs(located.blobs)
+def default_backend(
+    located: Located, blobs: str | Path | None = None, recorder: Recorder | None = None
+) -> MeteredBackend:
+    """Where the blobs of an image are, if nobody says: in their folder, or in the registry that it was pulled from.
+
+    Raises
+    ------
+    ConfigError
+        If the file that says which registry is broken.
+    """
+    pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
+    return pulled or MeteredBackend(LocalFs(located.blobs), "localfs")
 
 
 def _blob_metas(

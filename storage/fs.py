@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from storage.backend import MeteredBackend
 from storage.cache import FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
 from storage.errors import PathError
@@ -20,6 +21,8 @@ class Rafs:
     """An image opened for reading: metadata from its tables, data through a `BlobDevice`.
 
     With an `amplifier`, reads of a v5 image are widened as nydusd's file system layer does.
+
+    Where blobs come from is in `backends`, each with its metrics, unless a backend was given that has none.
 
     Files are named by path, or by their row in the image's inode table, which saves the
     look-up. Safe to use from several threads.
@@ -35,6 +38,7 @@ class Rafs:
         self.cache = cache
         self._amplifier = amplifier
         self.owned: list[Callable[[], object]] = []  # called when it is closed
+        self.backends: list[MeteredBackend] = []
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
         self._blob = image.chunks.blob.data
 
