@@ -7,7 +7,18 @@ runs them on a virtual clock.
 from storage.plan._advance import advance, batch_end
 from storage.plan._decider import Decider, Read, rerun
 from storage.plan._explain import Step, explain
-from storage.plan._report import abandon, arrive, evicted, give_up_wait, persisted, reopen, served, store_failed
+from storage.plan._report import (
+    abandon,
+    arrive,
+    evicted,
+    found,
+    give_up_wait,
+    lost,
+    persisted,
+    reopen,
+    served,
+    store_failed,
+)
 from storage.plan._state import (
     ABSENT,
     BLOCKED,
@@ -76,8 +87,10 @@ __all__ = [
     "batch_end",
     "evicted",
     "explain",
+    "found",
     "give_up_wait",
     "keep_all",
+    "lost",
     "new_registers",
     "new_state",
     "payer",
