@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,18 @@ from storage.backend import S3, BlobBackend, HttpProxy, Link, LocalDisk, LocalFs
 from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions, Secret
 from storage.backend.registry import Registry, RegistryOptions
 from storage.backend.signing import Keys
-from storage.config import BackendConfig, CacheConfig, ConfigV2, ConfigWarning, HttpConfig, PrefetchConfig, RafsConfig
+from storage.cache import CacheKind
+from storage.codec import PageCipher
+from storage.config import (
+    BackendConfig,
+    CacheConfig,
+    ConfigV2,
+    ConfigWarning,
+    FileCacheConfig,
+    HttpConfig,
+    PrefetchConfig,
+    RafsConfig,
+)
 from storage.errors import ConfigError, UnsupportedError
 from storage.events import Recorder
 from storage.factory import open_store
@@ -23,7 +33,7 @@ from storage.fs import Rafs
 from storage.image import Image
 from storage.plan import Policy, keep_all
 
-__all__ = ["open_backend", "open_configured"]
+__all__ = ["cache_kind", "open_backend", "open_configured"]
 
 _MIN_BANDWIDTH = 16 << 20
 _S3_ENDPOINT = "s3.amazonaws.com"
@@ -85,10 +95,7 @@ def open_configured(
         raise ConfigError("there is no bootstrap to open", field="metadata_path")
     _refuse(config)
     cache, prefetch = config.cache or CacheConfig(), _prefetch_of(config)
-    folder, temporary = cache_dir if cache_dir is not None else cache.work_dir, None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="storage-")
-        folder, capacity = temporary.name, 0
+    folder = cache_dir if cache_dir is not None else cache.work_dir
     backend = opened = None if config.backend is None else open_backend(config.backend, recorder)
     if backend is not None and prefetch.enable and prefetch.bandwidth_limit:
         backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
@@ -99,19 +106,41 @@ def open_configured(
         link=link,
         plan=plan,
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
+        kind=cache_kind(cache),
         capacity=capacity,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
     )
-    if temporary is not None:
-        rafs.owned.append(temporary.cleanup)
     if (close := getattr(opened, "close", None)) is not None:
         rafs.owned.append(close)
-    if temporary is None and prefetch.enable:
+    if folder is not None and prefetch.enable:
         rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
     return rafs
+
+
+def cache_kind(config: CacheConfig) -> CacheKind:
+    """In what form a configuration wants chunks kept.
+
+    Raises
+    ------
+    ConfigError
+        If its encryption key is none; names it.
+    """
+    files, cipher = config.filecache or FileCacheConfig(), None
+    if files.enable_encryption:
+        try:
+            cipher = PageCipher(bytes.fromhex(files.encryption_key), files.enable_convergent_encryption)
+        except (ConfigError, ValueError) as error:
+            message = "is not a key: 64 hexadecimal digits are, the second half of which is not the first"
+            raise ConfigError(message, field="cache.filecache.encryption_key") from error
+    return CacheKind(
+        compressed=config.compressed,
+        validate=config.validate,
+        cipher=cipher,
+        disable_indexed_map=files.disable_indexed_map,
+    )
 
 
 def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
@@ -150,18 +179,14 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
         yield "overlay", "images are read, not written to"
     if cache.type == "fscache":
         yield "cache.type", "the kernel's cachefiles are not driven from here: use filecache"
-    if cache.filecache is not None and cache.filecache.enable_encryption:
-        yield "cache.filecache.enable_encryption", "caches are not encrypted here"
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
     cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
     if config.external_backends:
         yield "external_backends"  # nydusd carries them along, and opens none
-    if cache.compressed:
-        yield "cache.compressed"
-    if cache.filecache is not None and cache.filecache.disable_indexed_map:
-        yield "cache.filecache.disable_indexed_map"
+    if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
+        yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
     yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
     if prefetch.enable and prefetch.stream_prefetch:
         yield "prefetch.stream_prefetch"

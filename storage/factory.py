@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
-from storage.cache import FileCache
+from storage.cache import CacheKind, DummyCache, FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
-from storage.errors import CacheError, ConfigError, FormatError
+from storage.errors import BackendError, CacheError, ConfigError, FormatError, MissingBlobError
 from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
@@ -28,16 +29,20 @@ from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["open_store"]
 
+# nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
+_META_TRIES, _META_DELAY_S = 5, 0.02
+
 
 def open_store(
     image: str | Path,
     blobs: str | Path | None = None,
     *,
-    cache_dir: str | Path,
+    cache_dir: str | Path | None,
     backend: BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
     amplify_io: int = 1 << 20,
+    kind: CacheKind | None = None,
     capacity: int | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
@@ -52,7 +57,7 @@ def open_store(
     image, blobs
         A bootstrap and the folder of its blobs; see `storage.image.locate`.
     cache_dir
-        Where chunks are kept.
+        Where chunks are kept; None to keep nothing, and ask the backend each time.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
@@ -60,7 +65,7 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io
         See `storage.plan.plan_options`.
-    capacity, policy, prefetch_workers, journal
+    kind, capacity, policy, prefetch_workers, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -73,8 +78,8 @@ def open_store(
         If the image, a blob or the cache folder is not usable.
     """
     plan_options(plan, amplify_io)  # refused before anything is opened
-    if capacity is not None and capacity < 0:
-        raise ConfigError("a cache cannot hold less than nothing", field="capacity")
+    if capacity is not None and (capacity < 0 or cache_dir is None):
+        raise ConfigError("a cache cannot hold less than nothing, nor can none be bounded", field="capacity")
     located = locate(image, blobs)
     bootstrap = open_bootstrap(located)
     source = _backend_of(located, blobs, recorder) if backend is None else backend
@@ -85,12 +90,14 @@ def open_store(
         source.get_reader(info.blob_meta_id) if info.meta_blob_id else reader
         for info, reader in zip(bootstrap.infos, readers, strict=True)
     ]
-    folder = Path(cache_dir)
+    folder = None if cache_dir is None else Path(cache_dir)
     if bootstrap.has_blob_meta:
         opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version)
+    if folder is None:
+        return Rafs(opened, DummyCache(opened.infos, opened.chunks, readers, options, recorder))
     cache = FileCache(
         folder,
         opened.infos,
@@ -98,6 +105,7 @@ def open_store(
         opened.chunks,
         readers,
         options,
+        kind=kind or CacheKind(),
         capacity=capacity,
         policy=policy,
         arena=arena_of(len(opened.chunks)),
@@ -117,9 +125,11 @@ def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder |
 
 
 def _blob_metas(
-    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path, recorder: Recorder | None
+    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
 ) -> list[BlobMeta]:
     """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
+    if folder is None:
+        return [_fetch_meta(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_owner(folder, infos)
@@ -135,11 +145,28 @@ def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recor
             return load_blob_meta_file(path.read_bytes(), info)
         except FormatError as error:
             raise CacheError(f"{error.message}: remove it", path=path) from error
-    meta = read_blob_meta(_fetch(info, reader, recorder), info)
+    meta = _fetch_meta(info, reader, recorder)
     partial = path.with_suffix(".meta.partial")
     partial.write_bytes(meta.content)
     partial.replace(path)
     return meta
+
+
+def _fetch_meta(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> BlobMeta:
+    """From the backend; tried again when the line is bad, or spoils it."""
+    for tries in itertools.count(1):
+        try:
+            return read_blob_meta(_fetch(info, reader, recorder), info)
+        except MissingBlobError:
+            raise
+        except BackendError:
+            if tries == _META_TRIES:
+                raise
+        except FormatError:
+            if tries == 2:
+                raise
+        time.sleep(_META_DELAY_S * 2**tries)
+    raise AssertionError("unreachable")
 
 
 def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
