@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from storage.backend import BlobBackend, Link, MeteredBackend, RoutedBackend, ThrottledBackend
-from storage.config import CacheConfig, ConfigV2, ConfigWarning, PrefetchConfig, RafsConfig
+from storage.cache import CacheKind
+from storage.codec import PageCipher
+from storage.config import CacheConfig, ConfigV2, ConfigWarning, FileCacheConfig, PrefetchConfig, RafsConfig
 from storage.errors import ConfigError, UnsupportedError
 from storage.events import Recorder
 from storage.external import with_external
@@ -21,7 +22,7 @@ from storage.image import Image, Located, locate
 from storage.openers import open_backend
 from storage.plan import Policy, keep_all
 
-__all__ = ["open_backend", "open_backends", "open_configured"]
+__all__ = ["cache_kind", "open_backend", "open_backends", "open_configured"]
 
 _MIN_BANDWIDTH = 16 << 20
 
@@ -64,10 +65,7 @@ def open_configured(
     _refuse(config)
     cache, prefetch = config.cache or CacheConfig(), _prefetch_of(config)
     located = locate(place)
-    folder, temporary = cache_dir if cache_dir is not None else cache.work_dir, None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="storage-")
-        folder, capacity = temporary.name, 0
+    folder = cache_dir if cache_dir is not None else cache.work_dir
     opened = open_backends(located, config, recorder)
     backend: BlobBackend = opened
     if prefetch.enable and prefetch.bandwidth_limit:
@@ -79,16 +77,15 @@ def open_configured(
         link=link,
         plan=plan,
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
+        kind=cache_kind(cache),
         capacity=capacity,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
     )
-    if temporary is not None:
-        rafs.owned.append(temporary.cleanup)
     rafs.owned.append(opened.close)
-    if temporary is None and prefetch.enable:
+    if folder is not None and prefetch.enable:
         rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
     return rafs
 
@@ -108,6 +105,29 @@ def open_backends(
     named = config.backend
     backend = default_backend(image, None, recorder) if named is None else open_backend(named, recorder)
     return with_external(image, config, backend, lambda one: open_backend(one, recorder))
+
+
+def cache_kind(config: CacheConfig) -> CacheKind:
+    """In what form a configuration wants chunks kept.
+
+    Raises
+    ------
+    ConfigError
+        If its encryption key is none; names it.
+    """
+    files, cipher = config.filecache or FileCacheConfig(), None
+    if files.enable_encryption:
+        try:
+            cipher = PageCipher(bytes.fromhex(files.encryption_key), files.enable_convergent_encryption)
+        except (ConfigError, ValueError) as error:
+            message = "is not a key: 64 hexadecimal digits are, the second half of which is not the first"
+            raise ConfigError(message, field="cache.filecache.encryption_key") from error
+    return CacheKind(
+        compressed=config.compressed,
+        validate=config.validate,
+        cipher=cipher,
+        disable_indexed_map=files.disable_indexed_map,
+    )
 
 
 def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
@@ -146,16 +166,12 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
         yield "overlay", "images are read, not written to"
     if cache.type == "fscache":
         yield "cache.type", "the kernel's cachefiles are not driven from here: use filecache"
-    if cache.filecache is not None and cache.filecache.enable_encryption:
-        yield "cache.filecache.enable_encryption", "caches are not encrypted here"
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
     cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
-    if cache.compressed:
-        yield "cache.compressed"
-    if cache.filecache is not None and cache.filecache.disable_indexed_map:
-        yield "cache.filecache.disable_indexed_map"
+    if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
+        yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
     yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
     if prefetch.enable and prefetch.stream_prefetch:
         yield "prefetch.stream_prefetch"

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from storage.backend import MeteredBackend
-from storage.cache import FileCache
+from storage.cache import DummyCache, FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
 from storage.errors import PathError
 from storage.image import Image
@@ -33,7 +33,7 @@ class Rafs:
     ...     rafs.read("/json/__init__.py", 0, 4096)
     """
 
-    def __init__(self, image: Image, cache: FileCache, amplifier: Amplifier | None = None) -> None:
+    def __init__(self, image: Image, cache: FileCache | DummyCache, amplifier: Amplifier | None = None) -> None:
         self.image = image
         self.cache = cache
         self._amplifier = amplifier

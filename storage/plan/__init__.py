@@ -4,7 +4,7 @@ The live store calls them under its lock; the replay engine compiles the same fu
 runs them on a virtual clock.
 """
 
-from storage.plan._advance import advance, batch_end
+from storage.plan._advance import advance, batch_end, next_request
 from storage.plan._decider import Decider, Read, rerun
 from storage.plan._explain import Step, explain
 from storage.plan._report import (
@@ -93,6 +93,7 @@ __all__ = [
     "lost",
     "new_registers",
     "new_state",
+    "next_request",
     "payer",
     "persisted",
     "plan_layout",
