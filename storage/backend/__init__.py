@@ -16,10 +16,12 @@ from storage.backend._faulty import (
 from storage.backend._http_proxy import HttpProxy
 from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
-from storage.backend._metered import MeteredBackend
+from storage.backend._metered import MeteredBackend, meters_of
+from storage.backend._metrics_table import metrics_rows
 from storage.backend._oss import Oss
 from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
+from storage.backend._routed import RoutedBackend
 from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
@@ -44,6 +46,7 @@ __all__ = [
     "Refuse",
     "RequestSource",
     "Reset",
+    "RoutedBackend",
     "ShapedBackend",
     "Stall",
     "Transfer",
@@ -51,6 +54,8 @@ __all__ = [
     "WrappedReader",
     "WrongBytes",
     "copy_blob",
+    "meters_of",
+    "metrics_rows",
     "open_plugin",
     "plugin_names",
     "prefetching",

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
 from storage.codec import buffer
-from storage.device import BlobInfo
 from storage.errors import CacheError, IntegrityError, StorageError
 from storage.events import Cause, Kind
 from storage.image.decode import Decoder, Fetched
-from storage.image.tables import Chunks
 from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
 if TYPE_CHECKING:
@@ -29,18 +27,16 @@ _log = logging.getLogger("storage.cache")
 class Fetcher:
     """Does the fetches of a cache, each in the thread that asked for it."""
 
-    def __init__(
-        self, cache: FileCache, infos: Sequence[BlobInfo], chunks: Chunks, readers: Sequence[BlobReader]
-    ) -> None:
+    def __init__(self, cache: FileCache, decoder: Decoder, readers: Sequence[BlobReader]) -> None:
         self._cache = cache
-        self._decoder = Decoder(infos, chunks)
+        self._decoder = decoder
         self.readers = readers
         self._refused = False
         # The first ones are those of the blobs' blob.meta.
-        self._ids = itertools.count(len(infos))
+        self._ids = itertools.count(len(readers))
         self._layout = layout = cache.decider.layout
         self._blob, self._start, self._end = layout.blob, layout.start, layout.end
-        self._offset, self._size, self._unit = layout.offset, layout.size, layout.unit
+        self._size, self._unit = layout.size, layout.unit
 
     def fetch(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> None:
         """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file.
@@ -107,6 +103,7 @@ class Fetcher:
         begun, decoding, persisting, size = time.monotonic_ns(), 0, 0, 0
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
+        put = -1
         for row in rows:
             listed = cursor is not None and pos < end and read.segments.chunk[pos] == row
             wanted = listed and read.segments.offset[pos] >= 0
@@ -130,7 +127,9 @@ class Fetcher:
             decoded = time.monotonic_ns()
             if row in admitted:
                 try:
-                    file.write(plain, self._offset[row])
+                    whole = None if self._unit[row] == put else data[self._start[row] - base : self._end[row] - base]
+                    file.put(row, plain, whole)
+                    put = self._unit[row]
                     written.append(row)
                 except CacheError as error:
                     self._not_kept(row, read_id, fetch_id, error)
@@ -146,7 +145,7 @@ class Fetcher:
         blob = self._blob[rows[0]]
         bits = [row - self._cache.first_chunk[blob] for row in rows]
         try:
-            self._cache.files[blob].map.set_ready(bits[0], bits[-1], bits)
+            self._cache.files[blob].map.set_ready(bits)
         except CacheError as error:
             for row in rows:
                 self._not_kept(row, read_id, fetch_id, error)
@@ -168,7 +167,7 @@ class Fetcher:
                 blob = self._blob[row]
                 with cache.changed:
                     cache.files[blob].map.clear(row - cache.first_chunk[blob])
-                cache.files[blob].punch(self._offset[row], self._size[row])
+                cache.files[blob].remove(row)
                 cache.log.evicted(blob, row, self._size[row])
         finally:
             if victims:

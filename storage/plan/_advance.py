@@ -30,7 +30,7 @@ from storage.plan._state import (
 )
 from storage.plan._units import in_flight, merge_end, unit_last
 
-__all__ = ["advance", "batch_end", "unblock"]
+__all__ = ["advance", "batch_end", "next_request", "unblock"]
 
 
 def advance(
@@ -175,6 +175,29 @@ def _take_run(layout: Layout, state: State, batch: int, gap: int, segments: Segm
         own = chunk
         if chunk > last:
             last = unit_last(layout, chunk)
+        pos += 1
+    reg[Reg.SPAN] = pos
+    reg[Reg.FIRST] = first
+    reg[Reg.LAST] = last
+
+
+def next_request(layout: Layout, options: Options, segments: Segments, reg: Array) -> None:
+    """The request for what a read wants at POS where nothing is kept: FIRST..LAST, for segments POS..SPAN.
+
+    Neighbours are merged under plan `exact`; under plan `reference` each chunk is a request.
+    """
+    pos = reg[Reg.POS]
+    own = segments.chunk[pos]
+    first, last = layout.unit[own], unit_last(layout, own)
+    pos += 1
+    while pos < reg[Reg.END] and options.plan == EXACT and merge_end(layout, own) - layout.start[first] < options.batch:
+        chunk = segments.chunk[pos]
+        gap = layout.start[chunk] - layout.end[last]
+        apart = layout.blob[chunk] != layout.blob[last] or gap < 0 or gap > options.gap
+        if chunk <= own or (chunk > last and apart):
+            break
+        own = chunk
+        last = max(last, unit_last(layout, chunk))
         pos += 1
     reg[Reg.SPAN] = pos
     reg[Reg.FIRST] = first
