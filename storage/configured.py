@@ -31,6 +31,7 @@ def open_configured(
     link: Link | None = None,
     plan: str = "exact",
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
@@ -49,7 +50,7 @@ def open_configured(
         In the place of the cache's ``work_dir``; without either nothing is kept.
     files
         What to prefetch in the place of the image's prefetch table, if the configuration enables it.
-    link, plan, capacity, policy, arena_of, recorder
+    link, plan, capacity, watermarks, policy, arena_of, recorder
         See `open_store`.
 
     Raises
@@ -74,6 +75,7 @@ def open_configured(
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
         kind=cache_kind(cache),
         capacity=capacity,
+        watermarks=watermarks,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,

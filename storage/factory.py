@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
 from storage.cache import CacheKind, DummyCache, FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
-from storage.errors import BackendError, CacheError, ConfigError, FormatError, MissingBlobError
+from storage.errors import BackendError, CacheError, CacheUnavailableError, ConfigError, FormatError, MissingBlobError
 from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
@@ -29,6 +31,8 @@ from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["default_backend", "open_store"]
 
+_log = logging.getLogger("storage.cache")
+
 # nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
 _META_TRIES, _META_DELAY_S = 5, 0.02
 
@@ -44,6 +48,7 @@ def open_store(
     amplify_io: int = 1 << 20,
     kind: CacheKind | None = None,
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
@@ -59,7 +64,8 @@ def open_store(
     image, blobs
         A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
-        Where chunks are kept; None to keep nothing, and ask the backend each time.
+        Where chunks are kept; None to keep nothing, and ask the backend each time. That is also what happens, with
+        a word in the log, where another process evicts from the folder, or there is no room for the cache's files.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
@@ -67,7 +73,7 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
+    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -100,32 +106,41 @@ def open_store(
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
-    cache: FileCache | DummyCache
-    if folder is None:
-        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
-    else:
-        cache = FileCache(
-            folder,
-            opened.infos,
-            opened.blobs,
-            opened.chunks,
-            readers,
-            options,
-            kind=kind or CacheKind(),
-            capacity=capacity,
-            policy=policy,
-            arena=arena_of(len(opened.chunks)),
-            recorder=recorder,
-            prefetch_workers=prefetch_workers,
-            prefetch_bandwidth=prefetch_bandwidth,
-            journal=journal,
-        )
-    widens = folder is not None and opened.version == 5 and amplify_io > 0
+    cache: FileCache | DummyCache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    if folder is not None:
+        with _or_read_through():
+            cache = FileCache(
+                folder,
+                opened.infos,
+                opened.blobs,
+                opened.chunks,
+                readers,
+                options,
+                kind=kind or CacheKind(),
+                capacity=capacity,
+                watermarks=watermarks,
+                policy=policy,
+                arena=arena_of(len(opened.chunks)),
+                recorder=recorder,
+                prefetch_workers=prefetch_workers,
+                prefetch_bandwidth=prefetch_bandwidth,
+                journal=journal,
+            )
+    widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0
     rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None)
     rafs.backends = meters_of(source)
     if opened_here is not None:
         rafs.owned.append(opened_here.close)
     return rafs
+
+
+@contextlib.contextmanager
+def _or_read_through() -> Iterator[None]:
+    """Where the folder cannot be had, say so and go on without."""
+    try:
+        yield
+    except CacheUnavailableError as error:
+        _log.warning("%s; reads go through", error)
 
 
 def default_backend(
@@ -165,8 +180,13 @@ def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recor
             raise CacheError(f"{error.message}: remove it", path=path) from error
     meta = _fetch_meta(info, reader, recorder)
     partial = path.with_suffix(".meta.partial")
-    partial.write_bytes(meta.content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(meta.content)
+        partial.replace(path)
+    except OSError as error:
+        _log.warning("cannot be kept: %s (path %s); it is fetched again next time", error.strerror, path)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return meta
 
 

@@ -46,9 +46,7 @@ class Log:
     def failed_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
         """A chunk that was fetched along and is no good."""
         if self.recorder is not None:
-            self.recorder.log(
-                kind=Kind.FAILURE, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1
-            )
+            self.recorder.log(kind=Kind.FAILURE, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1)
 
     def retried_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
         """A chunk that is no good, and is fetched again."""
