@@ -82,6 +82,7 @@ def open_configured(
         prefetch_workers=prefetch.threads,
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
+        dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:

@@ -55,6 +55,7 @@ def open_store(
     prefetch_workers: int = 1,
     prefetch_batch: int | None = None,
     prefetch_bandwidth: int = 0,
+    dedup: str | Path | None = None,
     journal: bool = False,
 ) -> Rafs:
     """Open an image for reading through a cache.
@@ -73,7 +74,7 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, journal
+    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, dedup, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -124,6 +125,7 @@ def open_store(
                 recorder=recorder,
                 prefetch_workers=prefetch_workers,
                 prefetch_bandwidth=prefetch_bandwidth,
+                dedup=dedup,
                 journal=journal,
             )
     widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0

@@ -19,7 +19,9 @@ import numpy as np
 
 from storage.backend import BlobReader
 from storage.cache._cursor import Cursor
+from storage.cache._dedup import Deduplicator
 from storage.cache._fetch import Fetcher
+from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
 from storage.cache._prefetch import Prefetcher
@@ -107,6 +109,9 @@ class FileCache:
         Where events go.
     prefetch_workers, prefetch_bandwidth
         Threads that prefetch, and bytes a second that they may ask for, 0 for no limit; see `storage.plan.new_budget`.
+    dedup
+        A database that says which chunks other cache files of this machine hold: those are copied, not fetched, and
+        what is stored here is entered. Only chunks that are kept as they are (see `kind`) take part.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
 
@@ -135,11 +140,13 @@ class FileCache:
         prefetch_workers: int = 1,
         prefetch_bandwidth: int = 0,
         watermarks: tuple[int, int] | None = None,
+        dedup: str | Path | None = None,
         journal: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
         self.files: list[BlobFile] = []
+        self.dedup: Deduplicator | None = None
         try:
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
             for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
@@ -148,6 +155,7 @@ class FileCache:
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
+            index = ChunkIndex(dedup) if dedup is not None and self._lock.writable else None
         except BaseException:
             self._close_files()
             raise
@@ -174,6 +182,8 @@ class FileCache:
         self.fetcher = Fetcher(self, decoder, readers)
         self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
         self._hindered = prefetch_bandwidth > 0
+        if index is not None:
+            self.dedup = Deduplicator(self, decoder, index)
         self._forked = False
         _opened.add(self)
         if not self._lock.writable:
@@ -313,6 +323,8 @@ class FileCache:
         self._close_files()
 
     def _close_files(self) -> None:
+        if self.dedup is not None:
+            self.dedup.close()
         for file in self.files:
             file.close()
         self._lock.release()
@@ -323,15 +335,18 @@ class FileCache:
         Returns false if it is a prefetch that was told to stop.
         """
         waits: dict[int, tuple[int, int]] = {}
+        copies: dict[int, tuple[int, int]] = {}
         action = 0
         if self._looked_for is not None:
             self._look_for(read.segments.chunk, self._looked_for)
         try:
+            if self.dedup is not None:
+                copies = self.dedup.adopt(read.segments.chunk)
             while True:
                 action = self._advance(read)
                 if action == SERVE:
                     assert cursor is not None
-                    self._serve(read, cursor, read_id, waits)
+                    self._serve(read, cursor, read_id, waits, copies)
                 elif action == WAIT:
                     self._wait(read, waits)
                 elif action == FETCH:
@@ -347,6 +362,8 @@ class FileCache:
             raise
         finally:
             self.log.waits_without_bytes(read_id, waits)
+            for row, copy in copies.items():
+                self.log.copied(*copy, read_id, self._blob[row], row, 0)
 
     def _advance(self, read: Read) -> int:
         with self.changed:
@@ -363,7 +380,14 @@ class FileCache:
             self.decider.abandon(read)
             self.changed.notify_all()
 
-    def _serve(self, read: Read, cursor: Cursor, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
+    def _serve(
+        self,
+        read: Read,
+        cursor: Cursor,
+        read_id: int,
+        waits: dict[int, tuple[int, int]],
+        copies: dict[int, tuple[int, int]],
+    ) -> None:
         start = time.monotonic_ns()
         span, (rows, offsets, lengths) = read.span, read.segments
         part = slice(span.start, span.stop)
@@ -377,7 +401,7 @@ class FileCache:
             with self.changed:
                 self.decider.served(read)
         if part.stop > part.start:
-            self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits)
+            self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits, copies)
 
     def _copy_checked(self, read: Read, cursor: Cursor) -> int:
         """Copy segments out of the cache files, each chunk decoded and verified; the first that could not be."""

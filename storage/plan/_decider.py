@@ -15,7 +15,9 @@ import numpy as np
 from storage.errors import IntegrityError
 from storage.plan import _advance, _report
 from storage.plan._state import (
+    ABSENT,
     READY,
+    STORING,
     USER,
     Array,
     Layout,
@@ -141,6 +143,19 @@ class Decider:
         victims = self._taken(_report.arrive(self.layout, self.state, self.policy, read.reg, self._victims))
         return self._write("arrive", read.reg[Reg.TICKET], victims)
 
+    def adopt(self, chunk: int) -> tuple[bool, list[int]]:
+        """A chunk can be had without the backend. Returns whether it is claimed now, and victims to be punched out."""
+        absent = self.state.status[chunk] == ABSENT
+        victims = self._taken(_report.adopt(self.layout, self.state, self.policy, chunk, self._victims))
+        mine = absent and self.state.status[chunk] == STORING
+        self._write("adopt", chunk, (mine, victims))
+        return mine, victims
+
+    def adopted(self, chunk: int) -> None:
+        """A chunk that was claimed so is in place."""
+        _report.adopted(self.state, chunk)
+        self._write("adopted", chunk, None)
+
     def evicted(self, chunk: int) -> None:
         """A victim is gone."""
         _report.evicted(self.layout, self.state, chunk)
@@ -202,7 +217,7 @@ def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> 
         read = decider.begin(Segments(*given[:3]), given[3])
         reads[read.reg[Reg.TICKET]] = read
         return None
-    if name in ("open", "evicted", "found", "store_failed"):
+    if name in ("open", "adopt", "adopted", "evicted", "found", "store_failed"):
         return getattr(decider, name)(given)
     if name == "lost":
         return decider.lost(reads[given[0]], given[1])
