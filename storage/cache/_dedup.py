@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Deduplicator", "copy_range"]
 
 _log = logging.getLogger("storage.cache")
+# What is stored within so many seconds is entered in one transaction; who is killed has not entered it.
+_DELAY_S = 0.2
 _NAMES = {Digester.BLAKE3: "Blake3", Digester.SHA256: "Sha256"}
 _NOT_BY_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.ETXTBSY)
 
@@ -41,6 +43,8 @@ class Deduplicator:
         self._cache, self._decoder, self._index = cache, decoder, index
         self._paths = [os.path.realpath(file.path) if type(file) is PlainFile else "" for file in cache.files]
         self._works = True
+        self._entering: dict[str, list[tuple[str, int]]] = {}
+        self._since = time.monotonic()
 
     def adopt(self, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Copy those of the chunks that are absent here and held elsewhere: when each began, and how long it took."""
@@ -104,12 +108,23 @@ class Deduplicator:
         return True
 
     def enter(self, rows: Sequence[int]) -> None:
-        """Chunks of one blob are here now."""
+        """Chunks of one blob are here now; the index is told a little later, of many at once."""
         path, offset = self._paths[self._cache.decider.layout.blob[rows[0]]], self._cache.decider.layout.offset
-        named = [(name, offset[row]) for row in rows if (name := self._name(row))]
+        if not path:
+            return
+        with self._cache.changed:
+            self._entering.setdefault(path, []).extend((self._name(row), offset[row]) for row in rows)
+        if time.monotonic() - self._since > _DELAY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell the index of all that is here."""
+        with self._cache.changed:
+            entering, self._entering, self._since = self._entering, {}, time.monotonic()
         with self._or_stop():
-            if named and self._works:
-                self._index.add(path, named)
+            for path, named in entering.items():
+                if self._works:
+                    self._index.add(path, [(name, offset) for name, offset in named if name])
 
     def _name(self, row: int) -> str:
         """What the index calls a chunk; empty for one that it cannot know."""
@@ -128,7 +143,8 @@ class Deduplicator:
             _log.warning("%s; chunks are not looked up any more", error)
 
     def close(self) -> None:
-        """Close the index."""
+        """Tell the index the rest, and close it."""
+        self.flush()
         self._index.close()
 
 

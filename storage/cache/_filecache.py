@@ -172,8 +172,9 @@ class FileCache:
         self._blob = self.decider.layout.blob
         self._offset = self.decider.layout.offset
         # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
-        self._unguarded = capacity is None and not kind.validate and all(file.is_plain for file in self.files)
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
+        self._unguarded = capacity is None and not self._checked
+        self._bounded = capacity is not None and not self._checked
         self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
@@ -212,6 +213,10 @@ class FileCache:
             self._before_read(lengths)
         if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+        if len(rows) == 1 == len(buffers) and self._bounded and self._status[rows[0]] == READY:
+            size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+            if size >= 0:
+                return size
         if read_id is not None:
             return self._read(rows, offsets, lengths, buffers, read_id)
         start = time.monotonic_ns()
@@ -253,11 +258,37 @@ class FileCache:
         if os.preadv(self._fds[blob], (buffer,), place) != length:
             self.files[blob].read([memoryview(buffer)], place)
         if recorder is not None:
-            if read_id is None:
-                recorder.log_hit(start, next(self._reads), blob, row, length)
-            else:
-                self.log.hit(start, read_id, blob, (row,), (length,))
+            self._log_ready(recorder, start, row, length, read_id)
         return length
+
+    def _read_noted(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
+        """The same where chunks are evicted; -1 if one was meanwhile, so that the bytes may be of a hole.
+
+        The policy is told of the hit, and the lock is held for no longer than that.
+        """
+        recorder, decider = self._recorder, self.decider
+        start = 0 if recorder is None else time.monotonic_ns()
+        with self.changed:
+            if self._status[row] != READY:
+                return -1
+            decider.hit(row)
+            evictions = decider.evictions
+        if len(buffer) != length:
+            Cursor([buffer], length)
+            buffer = memoryview(buffer)[:length]
+        blob = self._blob[row]
+        got = os.preadv(self._fds[blob], (buffer,), self._offset[row] + offset)
+        if got != length or decider.evictions != evictions:
+            return -1
+        if recorder is not None:
+            self._log_ready(recorder, start, row, length, read_id)
+        return length
+
+    def _log_ready(self, recorder: Recorder, start: int, row: int, length: int, read_id: int | None) -> None:
+        if read_id is None:
+            recorder.log_hit(start, next(self._reads), self._blob[row], row, length)
+        else:
+            self.log.hit(start, read_id, self._blob[row], (row,), (length,))
 
     def new_read_id(self) -> int:
         """An id for a user read that is made of several."""
