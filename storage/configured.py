@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from storage.backend import BlobBackend, Link, MeteredBackend, RoutedBackend, ThrottledBackend
+from storage.backend import Link, MeteredBackend, RoutedBackend
 from storage.cache import CacheKind
 from storage.codec import PageCipher
 from storage.config import CacheConfig, ConfigV2, ConfigWarning, FileCacheConfig, PrefetchConfig, RafsConfig
@@ -18,13 +15,12 @@ from storage.events import Recorder
 from storage.external import with_external
 from storage.factory import default_backend, open_store
 from storage.fs import Rafs
-from storage.image import Image, Located, locate
+from storage.image import Located, locate
 from storage.openers import open_backend
 from storage.plan import Policy, keep_all
 
 __all__ = ["cache_kind", "open_backend", "open_backends", "open_configured"]
 
-_MIN_BANDWIDTH = 16 << 20
 
 
 def open_configured(
@@ -32,6 +28,7 @@ def open_configured(
     config: ConfigV2,
     *,
     cache_dir: str | Path | None = None,
+    files: Sequence[str] | None = None,
     link: Link | None = None,
     plan: str = "exact",
     capacity: int | None = None,
@@ -51,6 +48,8 @@ def open_configured(
         The configuration.
     cache_dir
         In the place of the cache's ``work_dir``; without either nothing is kept.
+    files
+        What to prefetch in the place of the image's prefetch table, if the configuration enables it.
     link, plan, capacity, policy, arena_of, recorder
         See `open_store`.
 
@@ -67,13 +66,10 @@ def open_configured(
     located = locate(place)
     folder = cache_dir if cache_dir is not None else cache.work_dir
     opened = open_backends(located, config, recorder)
-    backend: BlobBackend = opened
-    if prefetch.enable and prefetch.bandwidth_limit:
-        backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
     rafs = open_store(
         located,
         cache_dir=folder,
-        backend=backend,
+        backend=opened,
         link=link,
         plan=plan,
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
@@ -83,10 +79,15 @@ def open_configured(
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        prefetch_batch=prefetch.batch_size,
+        prefetch_bandwidth=prefetch.bandwidth_limit,
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:
-        rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
+        if prefetch.stream_prefetch:
+            rafs.prefetch_streams()
+        else:
+            rafs.prefetch_files(files, prefetch.prefetch_all)
     return rafs
 
 
@@ -137,21 +138,6 @@ def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
     return config.cache.prefetch if config.cache is not None else PrefetchConfig()
 
 
-def _rows_to_prefetch(image: Image, prefetch: PrefetchConfig) -> Sequence[int]:
-    """All chunks, or those of the files that the image's prefetch table names, and below its folders."""
-    if prefetch.prefetch_all:
-        return range(len(image.chunks))
-    inodes, left = set(), [int(row) for row in image.prefetch]
-    while left:
-        row = left.pop()
-        if row not in inodes:
-            inodes.add(row)
-            if stat.S_ISDIR(int(image.inodes.mode[row])):
-                left += [child for _, child in image.children(row)]
-    chosen = np.isin(image.extents.inode, sorted(inodes))
-    return np.unique(image.extents.chunk[chosen]).tolist()
-
-
 def _refuse(config: ConfigV2) -> None:
     """Refuse what we cannot do; warn of what does nothing."""
     for field, why in _impossible(config):
@@ -169,9 +155,7 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
-    cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
+    cache, rafs = config.cache or CacheConfig(), config.rafs or RafsConfig()
     if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
         yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
     yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
-    if prefetch.enable and prefetch.stream_prefetch:
-        yield "prefetch.stream_prefetch"

@@ -48,6 +48,8 @@ def open_store(
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
+    prefetch_batch: int | None = None,
+    prefetch_bandwidth: int = 0,
     journal: bool = False,
 ) -> Rafs:
     """Open an image for reading through a cache.
@@ -63,9 +65,9 @@ def open_store(
         registry.
     link
         A link to put the backend behind.
-    plan, amplify_io
+    plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, policy, prefetch_workers, journal
+    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -77,7 +79,7 @@ def open_store(
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
-    plan_options(plan, amplify_io)  # refused before anything is opened
+    plan_options(plan, amplify_io, prefetch_batch=prefetch_batch)  # refused before anything is opened
     if capacity is not None and (capacity < 0 or cache_dir is None):
         raise ConfigError("a cache cannot hold less than nothing, nor can none be bounded", field="capacity")
     located = image if isinstance(image, Located) else locate(image, blobs)
@@ -97,7 +99,7 @@ def open_store(
         opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
     else:
         opened = bootstrap.image()
-    options = plan_options(plan, amplify_io, opened.version)
+    options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
     cache: FileCache | DummyCache
     if folder is None:
         cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
@@ -115,6 +117,7 @@ def open_store(
             arena=arena_of(len(opened.chunks)),
             recorder=recorder,
             prefetch_workers=prefetch_workers,
+            prefetch_bandwidth=prefetch_bandwidth,
             journal=journal,
         )
     widens = folder is not None and opened.version == 5 and amplify_io > 0
