@@ -36,7 +36,7 @@ from storage.image._ondisk import (
     XATTR_HEADER_SIZE,
 )
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import ChunkList
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import dirent_blocks, inode_size, xattr_size, xattr_split
 from storage.image.build._node import Node, walk
 

@@ -27,9 +27,10 @@ from storage.image._ondisk import (
     ZRAN_CONTEXT,
 )
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import ChunkList, Sink
 from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
+from storage.image.build._sink import Sink
 from storage.image.build._tar_headers import TarStream
 from storage.image.build._tar_tree import TarTree
 
