@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
 from storage.cache import FileCache
@@ -15,8 +18,10 @@ from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
     BlobMeta,
+    Bootstrap,
     Located,
     blob_meta_span,
+    chunk_digests,
     load_blob_meta_file,
     locate,
     open_bootstrap,
@@ -87,7 +92,7 @@ def open_store(
     ]
     folder = Path(cache_dir)
     if bootstrap.has_blob_meta:
-        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
+        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap, metas, folder, recorder))
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version)
@@ -117,13 +122,22 @@ def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder |
 
 
 def _blob_metas(
-    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path, recorder: Recorder | None
+    bootstrap: Bootstrap, readers: Sequence[BlobReader], folder: Path, recorder: Recorder | None
 ) -> list[BlobMeta]:
-    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
+    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there.
+
+    Digests of chunks come from the blob only where the bootstrap does not name them all.
+    """
+    infos, blob = bootstrap.infos, bootstrap.records["blob_index"]
+    named = np.bincount(blob[blob < len(infos)], minlength=len(infos))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_owner(folder, infos)
-        return [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
+        metas = [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
+        return [
+            meta if named[info.blob_index] >= info.chunk_count else _with_digests(meta, info, reader, folder)
+            for meta, info, reader in zip(metas, infos, readers, strict=True)
+        ]
     except OSError as error:
         raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
 
@@ -140,6 +154,26 @@ def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recor
     partial.write_bytes(meta.content)
     partial.replace(path)
     return meta
+
+
+def _with_digests(meta: BlobMeta, info: BlobInfo, reader: BlobReader, folder: Path) -> BlobMeta:
+    """With ``blob.digest``, where the blob has one; kept under nydusd's name."""
+    path = folder / f"{info.blob_id}.blob.digest"
+    if path.exists() and path.stat().st_size == info.chunk_count * 32:
+        return replace(meta, digests=np.fromfile(path, np.uint8).reshape(-1, 32))
+    digests = chunk_digests(lambda offset, length: _range(reader, offset, length), reader.blob_size(), info)
+    if digests is None:
+        return meta
+    partial = path.with_suffix(".digest.partial")
+    partial.write_bytes(digests.tobytes())
+    partial.replace(path)
+    return replace(meta, digests=digests)
+
+
+def _range(reader: BlobReader, offset: int, length: int) -> bytes:
+    buffer = bytearray(length)
+    reader.read_into(memoryview(buffer), offset)
+    return bytes(buffer)
 
 
 def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
