@@ -26,13 +26,20 @@ from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
 
-__all__ = ["bind", "cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
+__all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
 
 _OURS = ("storage.", "workbench.")
 
 _ints, _floats, _pins, _int = numba.int64[::1], numba.float64[::1], numba.int32[::1], numba.int64
 _ONE = numba.void(_ints, _floats, _int)
-_SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, _floats, _pins, _int), _ONE)
+_SIGNATURES = (
+    numba.void(_ints, _floats, _ints, _int),
+    _ONE,
+    _ONE,
+    _int(_ints, _floats, _pins, _int),
+    _ONE,
+    _int(_ints, _floats, _int),
+)
 
 
 @functools.cache
@@ -42,26 +49,16 @@ def compile_function(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
-def compile_policy(functions: Policy) -> Policy:
-    """A policy's functions as function values of fixed signatures."""
-    return Policy(*(_value(function, sig) for function, sig in zip(functions, _SIGNATURES, strict=True)))
+def compile_policy(functions: Policy, keep: bool = True) -> Policy:
+    """A policy's functions as function values of fixed signatures; not to be kept on disk if they know addresses."""
+    return Policy(*(_value(function, sig, keep) for function, sig in zip(functions, _SIGNATURES, strict=True)))
 
 
-def bind(function: Callable[..., Any], /, **names: Any) -> Callable[..., Any]:
-    """The same function with some of its global names meaning something else: a template, filled in."""
-    assert isinstance(function, types.FunctionType)
-    bound = types.FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
-    )
-    bound.__module__ = function.__module__
-    return bound
-
-
-def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any) -> Policy:
+def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any, admits: Any) -> Policy:
     """Function values that call C callbacks.
 
-    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n, chunk)`` and
-    ``on_remove(chunk)``; arrays are given as addresses.
+    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n, chunk)``,
+    ``on_remove(chunk)`` and ``admits(chunk)``; arrays are given as addresses.
     """
 
     def call_init(ints, floats, sizes, capacity):  # type: ignore[no-untyped-def]
@@ -79,7 +76,10 @@ def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remov
     def call_remove(ints, floats, chunk):  # type: ignore[no-untyped-def]
         on_remove(chunk)
 
-    calls = (call_init, call_hit, call_admit, call_victim, call_remove)
+    def call_admits(ints, floats, chunk):  # type: ignore[no-untyped-def]
+        return admits(chunk)
+
+    calls = (call_init, call_hit, call_admit, call_victim, call_remove, call_admits)
     return Policy(*(numba.cfunc(sig)(call) for call, sig in zip(calls, _SIGNATURES, strict=True)))
 
 
@@ -95,8 +95,9 @@ def cache_folder() -> Path:
     return Path(root) / "nydus-workbench"
 
 
-def _value(function: Callable[..., Any], signature: Any) -> Any:
-    value = _remembered(CFunc(_clone(function), normalize_signature(signature), {}, {}), function)
+def _value(function: Callable[..., Any], signature: Any, keep: bool) -> Any:
+    value = CFunc(_clone(function), normalize_signature(signature), {}, {})
+    value = _remembered(value, function) if keep else value
     value.compile()
     return value
 
@@ -129,7 +130,9 @@ def _jit(function: Any, **options: bool) -> Any:
 def _called(function: Any) -> Iterator[tuple[str, Any]]:
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
-        if isinstance(value, types.FunctionType) and value.__module__.startswith((*_OURS, function.__module__)):
+        if isinstance(value, types.FunctionType) and (
+            name in getattr(function, "bound", ()) or value.__module__.startswith((*_OURS, function.__module__))
+        ):
             yield name, value
 
 
