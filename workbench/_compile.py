@@ -25,10 +25,14 @@ from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
+from workbench import _draft
 
 __all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
 
 _OURS = ("storage.", "workbench.")
+# Bytes of bytecode of functions that the engine has copied to where they are called; of loops, all are.
+_SMALL = 150
+_ANY = 1 << 30
 
 _ints, _floats, _pins, _int = numba.int64[::1], numba.float64[::1], numba.int32[::1], numba.int64
 _ONE = numba.void(_ints, _floats, _int)
@@ -45,7 +49,22 @@ _SIGNATURES = (
 @functools.cache
 def compile_function(function: Callable[..., Any]) -> Any:
     """The function, compiled on its first call for the types that it is called with."""
-    return _remembered(_jit(function), function)
+    return _remembered(_jit(_clone(function)), function)
+
+
+@functools.cache
+def compile_engine(function: Callable[[Any], Any]) -> Any:
+    """A function of one large named tuple, which those that it calls are given by reference; else the same."""
+    from workbench import _by_ref
+
+    def engine(world):  # type: ignore[no-untyped-def]
+        return inner(by_ref(world))  # type: ignore[name-defined]  # noqa: F821
+
+    # Not a closure, which numba's cache would take for another one in each process.
+    names = {"__name__": __name__, "inner": _inner(function, _SMALL), "by_ref": _by_ref.by_ref}
+    engine = types.FunctionType(engine.__code__, names)
+    key = hashlib.sha256(f"by reference {fingerprint(function)}".encode()).hexdigest()[:32]
+    return _cached(_jit(engine), engine, key)
 
 
 @functools.cache
@@ -96,35 +115,37 @@ def cache_folder() -> Path:
 
 
 def _value(function: Callable[..., Any], signature: Any, keep: bool) -> Any:
-    value = CFunc(_clone(function), normalize_signature(signature), {}, {})
+    value = CFunc(_clone(function), normalize_signature(signature), {}, {}, _draft.WholeCompiler)
     value = _remembered(value, function) if keep else value
     value.compile()
     return value
 
 
 @functools.cache
-def _clone(function: Any) -> Any:
-    """The same code with compiled globals."""
+def _clone(function: Any, copied: int = _ANY) -> Any:
+    """The same code with compiled globals; those of less bytecode than that are copied to where they are called."""
     names = dict(function.__globals__)
     for name, called in _called(function):
-        names[name] = _inner(called)
+        names[name] = _inner(called, copied)
     clone = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
     clone.__module__ = function.__module__
     return clone
 
 
 @functools.cache
-def _inner(function: Any) -> Any:
+def _inner(function: Any, copied: int) -> Any:
     """A function to be called by compiled ones: compiled once, and not anew for each constant it is called with."""
-    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+    copy = len(function.__code__.co_code) < copied
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": copy}
+    inner = _jit(_clone(function, copied), _draft.DraftCompiler, **options)
     choose = inner.get_call_template
     inner.get_call_template = lambda args, kws: choose([numba.types.unliteral(arg) for arg in args], kws)
     return inner
 
 
-def _jit(function: Any, **options: bool) -> Any:
+def _jit(clone: Any, compiler: Any = _draft.WholeCompiler, **options: bool) -> Any:
     # Nothing is allocated in there, so that counting references would be for nothing.
-    return numba.njit(_nrt=False, **options)(_clone(function))
+    return numba.njit(_nrt=False, pipeline_class=compiler, **options)(clone)
 
 
 def _called(function: Any) -> Iterator[tuple[str, Any]]:
@@ -153,8 +174,11 @@ def _parts(function: Any, seen: set[Any]) -> Iterator[str]:
 
 def _remembered(compiled: Any, function: Callable[..., Any]) -> Any:
     """Have numba look on disk first; where nothing can be kept, it compiles each time."""
-    clone = _clone(function)
-    clone.fingerprint = fingerprint(function)
+    return _cached(compiled, _clone(function), fingerprint(function))
+
+
+def _cached(compiled: Any, clone: Any, key: str) -> Any:
+    clone.fingerprint = key
     with contextlib.suppress(RuntimeError):
         compiled._cache = _Cache(clone)
     return compiled
