@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
 from storage.cache import FileCache
@@ -125,7 +126,11 @@ def default_backend(
         If the file that says which registry is broken.
     """
     pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
-    return pulled or MeteredBackend(LocalFs(located.blobs), "localfs")
+    if pulled is not None:
+        return pulled
+    if not isinstance(located.blobs, Path):
+        return MeteredBackend(cast(BlobBackend, located.blobs))
+    return MeteredBackend(LocalFs(located.blobs), "localfs")
 
 
 def _blob_metas(
