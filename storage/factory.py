@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
 from storage.blob_metas import blob_metas
@@ -125,4 +126,8 @@ def default_backend(
         If the file that says which registry is broken.
     """
     pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
-    return pulled or MeteredBackend(LocalFs(located.blobs), "localfs")
+    if pulled is not None:
+        return pulled
+    if not isinstance(located.blobs, Path):
+        return MeteredBackend(cast(BlobBackend, located.blobs))
+    return MeteredBackend(LocalFs(located.blobs), "localfs")
