@@ -31,6 +31,7 @@ from storage.events import Recorder
 from storage.factory import open_store
 from storage.fs import Rafs
 from storage.image import Image
+from storage.metrics import FsIoStats
 from storage.plan import Policy, keep_all
 
 __all__ = ["cache_kind", "open_backend", "open_configured"]
@@ -112,6 +113,7 @@ def open_configured(
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        stats=_stats_of(config.rafs or RafsConfig()),
     )
     if (close := getattr(opened, "close", None)) is not None:
         rafs.owned.append(close)
@@ -141,6 +143,10 @@ def cache_kind(config: CacheConfig) -> CacheKind:
         cipher=cipher,
         disable_indexed_map=files.disable_indexed_map,
     )
+
+
+def _stats_of(config: RafsConfig) -> FsIoStats:
+    return FsIoStats(files=config.iostats_files, pattern=config.access_pattern, latest=config.latest_read_files)
 
 
 def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
@@ -182,12 +188,11 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
-    cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
+    cache, prefetch = config.cache or CacheConfig(), _prefetch_of(config)
     if config.external_backends:
         yield "external_backends"  # nydusd carries them along, and opens none
     if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
         yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
-    yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
     if prefetch.enable and prefetch.stream_prefetch:
         yield "prefetch.stream_prefetch"
 

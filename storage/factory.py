@@ -24,6 +24,7 @@ from storage.image import (
     read_blob_meta,
 )
 from storage.image.v5 import Amplifier
+from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
@@ -49,6 +50,7 @@ def open_store(
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
     journal: bool = False,
+    stats: FsIoStats | None = None,
 ) -> Rafs:
     """Open an image for reading through a cache.
 
@@ -71,6 +73,8 @@ def open_store(
         Sizes of the policy's arenas, given how many chunks there are.
     recorder
         Where events go.
+    stats
+        Where operations on files are counted; by default in total only.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def open_store(
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version)
     if folder is None:
-        return Rafs(opened, DummyCache(opened.infos, opened.chunks, readers, options, recorder))
+        return Rafs(opened, DummyCache(opened.infos, opened.chunks, readers, options, recorder), stats=stats)
     cache = FileCache(
         folder,
         opened.infos,
@@ -113,7 +117,8 @@ def open_store(
         prefetch_workers=prefetch_workers,
         journal=journal,
     )
-    return Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
+    amplifier = Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None
+    return Rafs(opened, cache, amplifier, stats)
 
 
 def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder | None) -> BlobBackend:

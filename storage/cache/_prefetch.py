@@ -34,11 +34,17 @@ class Prefetcher:
         self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
+    @property
+    def workers(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
     def put(self, rows: Sequence[int]) -> None:
         """Queue chunk rows, cut into batches, and see that workers are there."""
         decider = self._cache.decider
         pos = 0
         with self._cache.changed:
+            self._cache.counted.prefetch_unmerged_chunks += len(rows)
             while pos < len(rows):
                 end = batch_end(decider.layout, decider.options, rows, pos)
                 self._queue.append(rows[pos:end])
