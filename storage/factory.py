@@ -14,6 +14,7 @@ from storage.events import Recorder
 from storage.fs import Rafs
 from storage.image import Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
+from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
@@ -38,6 +39,7 @@ def open_store(
     prefetch_batch: int | None = None,
     prefetch_bandwidth: int = 0,
     journal: bool = False,
+    stats: FsIoStats | None = None,
 ) -> Rafs:
     """Open an image for reading through a cache.
 
@@ -60,6 +62,8 @@ def open_store(
         Sizes of the policy's arenas, given how many chunks there are.
     recorder
         Where events go.
+    stats
+        Where operations on files are counted; by default in total only.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def open_store(
             journal=journal,
         )
     widens = folder is not None and opened.version == 5 and amplify_io > 0
-    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None)
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
     rafs.backends = meters_of(source)
     if opened_here is not None:
         rafs.owned.append(opened_here.close)
