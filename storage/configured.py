@@ -16,6 +16,7 @@ from storage.external import with_external
 from storage.factory import default_backend, open_store
 from storage.fs import Rafs
 from storage.image import Located, locate
+from storage.metrics import FsIoStats
 from storage.openers import open_backend
 from storage.plan import Policy, keep_all
 
@@ -83,6 +84,7 @@ def open_configured(
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
         dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
+        stats=_stats_of(config.rafs or RafsConfig()),
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:
@@ -93,9 +95,7 @@ def open_configured(
     return rafs
 
 
-def open_backends(
-    image: Located, config: ConfigV2, recorder: Recorder | None = None
-) -> MeteredBackend | RoutedBackend:
+def open_backends(image: Located, config: ConfigV2, recorder: Recorder | None = None) -> MeteredBackend | RoutedBackend:
     """All that a configuration says of where an image's blobs are: its backend, and those of external blobs.
 
     Without a section `backend` it is the image's own; see `storage.factory.default_backend`.
@@ -133,6 +133,10 @@ def cache_kind(config: CacheConfig) -> CacheKind:
     )
 
 
+def _stats_of(config: RafsConfig) -> FsIoStats:
+    return FsIoStats(files=config.iostats_files, pattern=config.access_pattern, latest=config.latest_read_files)
+
+
 def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
     """The file system's prefetch if it is enabled, else the cache's."""
     if config.rafs is not None and config.rafs.prefetch.enable:
@@ -157,7 +161,6 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
-    cache, rafs = config.cache or CacheConfig(), config.rafs or RafsConfig()
+    cache = config.cache or CacheConfig()
     if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
         yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
-    yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])

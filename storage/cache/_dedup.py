@@ -76,6 +76,7 @@ class Deduplicator:
             with cache.changed:
                 if kept:
                     cache.decider.adopted(row)
+                    cache.counted.entries_count += 1
                 elif mine:
                     cache.decider.store_failed(row)
                 cache.changed.notify_all()

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from storage.errors import CacheError, ConfigError, IntegrityError, StorageError
 from storage.events import Recorder
 from storage.image.decode import Decoder
 from storage.image.tables import Blobs, Chunks
+from storage.metrics import CacheMetrics
 from storage.plan import (
     ABSENT,
     BLOCKED,
@@ -178,6 +180,8 @@ class FileCache:
         self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
+        self.counted = CacheMetrics()
+        self._read_at_once = self.counted.read_at_once
         self._patience = None if options.plan == EXACT else _PATIENCE_S
         self._reads = itertools.count()
         self.fetcher = Fetcher(self, decoder, readers)
@@ -248,6 +252,7 @@ class FileCache:
 
         Without a capacity nothing is evicted, so what is ready stays so and no lock is needed.
         """
+        self._read_at_once()
         recorder = self._recorder
         start = 0 if recorder is None else time.monotonic_ns()
         if len(buffer) != length:
@@ -280,6 +285,7 @@ class FileCache:
         got = os.preadv(self._fds[blob], (buffer,), self._offset[row] + offset)
         if got != length or decider.evictions != evictions:
             return -1
+        self._read_at_once()
         if recorder is not None:
             self._log_ready(recorder, start, row, length, read_id)
         return length
@@ -306,10 +312,15 @@ class FileCache:
         cursor = Cursor(buffers, size)
         if self._unguarded and self.is_ready(rows):
             start = time.monotonic_ns()
-            self._copy(rows, offsets, lengths, cursor)
+            ranges = self._copy(rows, offsets, lengths, cursor)
+            self._read_at_once()
+            if ranges != 1:
+                with self.changed:
+                    self.counted.partial_hits += ranges - 1
             self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, lengths)
         else:
             with self.changed:
+                self.counted.total += 1
                 read = self.decider.begin(Segments(rows, offsets, lengths), USER)
             self.run(read, cursor, read_id)
         return size
@@ -347,6 +358,13 @@ class FileCache:
     def stored(self) -> int:
         """Bytes of chunks admitted to the cache."""
         return int(self.decider.state.counters[STORED])
+
+    def metrics(self) -> dict[str, Any]:
+        """What nydusd answers at ``/api/v1/metrics/blobcache``; see `CacheMetrics` for what the names mean."""
+        with self.changed:
+            ready = len(self._status) > 0 and all(status == READY for status in self._status)
+            paths = (file.path for file in self.files)
+            return self.counted.to_dict(paths, self.folder, self._prefetcher.workers, ready)
 
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""
@@ -421,16 +439,18 @@ class FileCache:
     ) -> None:
         start = time.monotonic_ns()
         span, (rows, offsets, lengths) = read.span, read.segments
-        part = slice(span.start, span.stop)
+        part, ranges = slice(span.start, span.stop), 0
         if self._checked:
             part = slice(span.start, self._copy_checked(read, cursor))
         else:
-            self._copy(rows[part], offsets[part], lengths[part], cursor)
-        if part.stop < span.stop:
-            self._lose(read, part.stop, read_id)
-        else:
-            with self.changed:
+            ranges = self._copy(rows[part], offsets[part], lengths[part], cursor)
+        with self.changed:
+            self.counted.partial_hits += ranges
+            self.counted.whole_hits += part.stop - part.start if self._checked else 0
+            if part.stop == span.stop:
                 self.decider.served(read)
+            else:
+                self._lose(read, part.stop, read_id)
         if part.stop > part.start:
             self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits, copies)
 
@@ -455,12 +475,11 @@ class FileCache:
         """A chunk is not in the cache file as it should be: it is fetched again."""
         row = read.segments.chunk[pos]
         blob = self._blob[row]
-        with self.changed:
-            if self.decider.lost(read, pos):
-                with contextlib.suppress(CacheError):
-                    self.files[blob].map.clear(row - self.first_chunk[blob])
-                self.log.lost(read_id, blob, row, self.decider.layout.size[row])
-            self.changed.notify_all()
+        if self.decider.lost(read, pos):
+            with contextlib.suppress(CacheError):
+                self.files[blob].map.clear(row - self.first_chunk[blob])
+            self.log.lost(read_id, blob, row, self.decider.layout.size[row])
+        self.changed.notify_all()
 
     def _look_for(self, rows: Sequence[int], tried: bytearray) -> None:
         """Find chunks in the cache file that a map which forgets cannot tell of; each is looked for once."""
@@ -474,6 +493,8 @@ class FileCache:
                     next(self.files[blob].chunks((row,)))
                     with self.changed:
                         if self.decider.found(row):
+                            self.counted.whole_hits += 1
+                            self.counted.entries_count += 1
                             self.files[blob].map.set_ready([row - self.first_chunk[blob]])
 
     def _wait(self, read: Read, waits: dict[int, tuple[int, int]]) -> None:
@@ -486,9 +507,9 @@ class FileCache:
         since, before = waits.get(wanted, (start, 0))
         waits[wanted] = (since, before + time.monotonic_ns() - start)
 
-    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> None:
-        """Copy segments out of the cache files, neighbours at once."""
-        index = 0
+    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> int:
+        """Copy segments out of the cache files, neighbours at once; in how many ranges."""
+        index = ranges = 0
         while index < len(rows):
             blob = self._blob[rows[index]]
             start = end = self._offset[rows[index]] + offsets[index]
@@ -498,3 +519,5 @@ class FileCache:
                 end += lengths[index]
                 index += 1
             self.files[blob].read(cursor.take(end - start), start)
+            ranges += 1
+        return ranges

@@ -215,22 +215,45 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def _is_open(number: int) -> bool:
+    """Whether it still is: listing the folder takes one."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def without_holes() -> Iterator[int]:
+    """All numbers below the highest descriptor are taken; the next one."""
+    taken: list[int] = []
+    while not taken or taken[-1] < max(number for number in map(int, os.listdir("/proc/self/fd")) if _is_open(number)):
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    try:
+        yield taken[-1] + 1
+    finally:
+        for number in taken:
+            os.close(number)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="open files are counted on Linux only")
 def test_few_descriptors(noise: Made, tmp_path: Path) -> None:
     """With too few descriptors opening fails by the name of a file, wherever it ends, and gives back those it took."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    before = descriptors()
-    for more in range(6):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (before - 1 + more, hard))
-        try:
-            with pytest.raises((BackendError, CacheError)) as refused:
-                open_cache(noise, tmp_path / "cache", backend=WatchedBackend(LocalFs(noise.folder)))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert "Too many open files" in str(refused.value)
-        assert str(tmp_path) in str(refused.value.where["path"])
-        del refused  # with the frames that it holds, and the backend's files in them
-        assert descriptors() == before
+    with without_holes() as first:
+        before = descriptors()
+        for more in range(6):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (first + more, hard))
+            try:
+                with pytest.raises((BackendError, CacheError)) as refused:
+                    open_cache(noise, tmp_path / "cache", backend=WatchedBackend(LocalFs(noise.folder)))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert "Too many open files" in str(refused.value)
+            assert str(tmp_path) in str(refused.value.where["path"])
+            del refused  # with the frames that it holds, and the backend's files in them
+            assert descriptors() == before
     cache = open_cache(noise, tmp_path / "cache")
     read_chunks(cache, noise, range(16))
     cache.close()
