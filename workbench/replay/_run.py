@@ -9,7 +9,7 @@ import numpy as np
 
 from storage.backend._link import new_link
 from storage.errors import TraceError
-from storage.plan import REGISTERS, Layout, Segments, batch_end, new_state, plan_layout, plan_options
+from storage.plan import REGISTERS, Batches, Layout, Segments, cut, new_state, plan_layout, plan_options
 from workbench.replay._along import widened
 from workbench.replay._engine import DONE, run
 from workbench.replay._result import Result
@@ -86,7 +86,8 @@ def new_world(workload: Workload, settings: Settings, record: bool, policy: Any)
     options = plan_options(settings.plan, settings.amplify_io, workload.version)
     ahead = prefetch_rows(settings.prefetch, workload)
     workload = widened(workload, settings.amplify_io)
-    batches = _batches(layout, options, ahead)
+    planned = settings.prefetch
+    batches = planned.first if isinstance(planned, Batches) else cut(layout, options, ahead).first
     segments = _with_prefetch(workload.segments, layout, ahead)
     chunks, reads, threads = len(layout.size), len(workload), len(workload.thread_first) - 1
     workers = settings.prefetch_workers if len(ahead) else 0
@@ -127,14 +128,6 @@ def new_world(workload: Workload, settings: Settings, record: bool, policy: Any)
 def _sizes(workload: Workload) -> Any:
     total = np.concatenate([[0], np.cumsum(workload.segments.length)])
     return np.diff(total[workload.first])
-
-
-def _batches(layout: Layout, options: Any, rows: Any) -> Any:
-    """Where each batch of a prefetch list begins, and where the last ends."""
-    ends = [0]
-    while ends[-1] < len(rows):
-        ends.append(batch_end(layout, options, rows, ends[-1]))
-    return np.array(ends, np.int64)
 
 
 def _with_prefetch(segments: Segments, layout: Layout, rows: Any) -> Segments:

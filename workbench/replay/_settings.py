@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from storage.backend import Link
 from storage.errors import ConfigError
-from storage.plan import PLANS
+from storage.plan import PLANS, Batches
 from workbench import policy
 from workbench.policy import EvictionPolicy
 from workbench.replay._cpu import Cpu
@@ -34,7 +34,8 @@ class Settings:
     eviction
         A name that `workbench.policy.get` knows, or a policy.
     prefetch
-        Chunk rows to fetch in the background from the start, in that order; or ``none``, ``first program`` (the
+        Chunk rows to fetch in the background from the start, in that order, or the requests that
+        `storage.plan.plan_prefetch` makes of an image's wishes; or ``none``, ``first program`` (the
         chunks that the first program reads), ``whole blob`` (all chunks).
     prefetch_workers
         How many fetch them.
@@ -48,7 +49,7 @@ class Settings:
     amplify_io: int = 1 << 20
     capacity: int | None = None
     eviction: str | EvictionPolicy = "none"
-    prefetch: str | Sequence[int] | None = None
+    prefetch: str | Sequence[int] | Batches | None = None
     prefetch_workers: int = 1
     link: Link = field(default_factory=Link)
     cpu: Cpu = field(default_factory=Cpu)
@@ -69,7 +70,7 @@ class Settings:
         return chosen
 
 
-def prefetch_rows(prefetch: str | Sequence[int] | None, workload: Workload) -> npt.NDArray[np.int64]:
+def prefetch_rows(prefetch: str | Sequence[int] | Batches | None, workload: Workload) -> npt.NDArray[np.int64]:
     """The chunk rows that a prefetch setting stands for.
 
     Raises
@@ -80,7 +81,8 @@ def prefetch_rows(prefetch: str | Sequence[int] | None, workload: Workload) -> n
     chunks = len(workload.layout.size)
     if isinstance(prefetch, str):
         return _named(prefetch, workload)
-    rows = np.asarray([] if prefetch is None else prefetch, np.int64)
+    listed = prefetch.rows if isinstance(prefetch, Batches) else prefetch
+    rows = np.asarray([] if listed is None else listed, np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < chunks:
         raise ConfigError("a prefetch list names a chunk that the image does not have", field="prefetch")
     return rows
