@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import stat
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from storage.backend import BlobBackend, Link, MeteredBackend, RoutedBackend, ThrottledBackend
-from storage.config import CacheConfig, ConfigV2, ConfigWarning, PrefetchConfig, RafsConfig
+from storage.backend import Link, MeteredBackend, RoutedBackend
+from storage.cache import CacheKind
+from storage.codec import PageCipher
+from storage.config import CacheConfig, ConfigV2, ConfigWarning, FileCacheConfig, PrefetchConfig, RafsConfig
 from storage.errors import ConfigError, UnsupportedError
 from storage.events import Recorder
 from storage.external import with_external
 from storage.factory import default_backend, open_store
 from storage.fs import Rafs
-from storage.image import Image, Located, locate
+from storage.image import Located, locate
 from storage.openers import open_backend
 from storage.plan import Policy, keep_all
 
-__all__ = ["open_backend", "open_backends", "open_configured"]
+__all__ = ["cache_kind", "open_backend", "open_backends", "open_configured"]
 
-_MIN_BANDWIDTH = 16 << 20
 
 
 def open_configured(
@@ -31,6 +28,7 @@ def open_configured(
     config: ConfigV2,
     *,
     cache_dir: str | Path | None = None,
+    files: Sequence[str] | None = None,
     link: Link | None = None,
     plan: str = "exact",
     capacity: int | None = None,
@@ -50,6 +48,8 @@ def open_configured(
         The configuration.
     cache_dir
         In the place of the cache's ``work_dir``; without either nothing is kept.
+    files
+        What to prefetch in the place of the image's prefetch table, if the configuration enables it.
     link, plan, capacity, policy, arena_of, recorder
         See `open_store`.
 
@@ -64,32 +64,30 @@ def open_configured(
     _refuse(config)
     cache, prefetch = config.cache or CacheConfig(), _prefetch_of(config)
     located = locate(place)
-    folder, temporary = cache_dir if cache_dir is not None else cache.work_dir, None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="storage-")
-        folder, capacity = temporary.name, 0
+    folder = cache_dir if cache_dir is not None else cache.work_dir
     opened = open_backends(located, config, recorder)
-    backend: BlobBackend = opened
-    if prefetch.enable and prefetch.bandwidth_limit:
-        backend = ThrottledBackend(backend, max(prefetch.bandwidth_limit, _MIN_BANDWIDTH))
     rafs = open_store(
         located,
         cache_dir=folder,
-        backend=backend,
+        backend=opened,
         link=link,
         plan=plan,
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
+        kind=cache_kind(cache),
         capacity=capacity,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        prefetch_batch=prefetch.batch_size,
+        prefetch_bandwidth=prefetch.bandwidth_limit,
     )
-    if temporary is not None:
-        rafs.owned.append(temporary.cleanup)
     rafs.owned.append(opened.close)
-    if temporary is None and prefetch.enable:
-        rafs.prefetch(_rows_to_prefetch(rafs.image, prefetch))
+    if folder is not None and prefetch.enable:
+        if prefetch.stream_prefetch:
+            rafs.prefetch_streams()
+        else:
+            rafs.prefetch_files(files, prefetch.prefetch_all)
     return rafs
 
 
@@ -110,26 +108,34 @@ def open_backends(
     return with_external(image, config, backend, lambda one: open_backend(one, recorder))
 
 
+def cache_kind(config: CacheConfig) -> CacheKind:
+    """In what form a configuration wants chunks kept.
+
+    Raises
+    ------
+    ConfigError
+        If its encryption key is none; names it.
+    """
+    files, cipher = config.filecache or FileCacheConfig(), None
+    if files.enable_encryption:
+        try:
+            cipher = PageCipher(bytes.fromhex(files.encryption_key), files.enable_convergent_encryption)
+        except (ConfigError, ValueError) as error:
+            message = "is not a key: 64 hexadecimal digits are, the second half of which is not the first"
+            raise ConfigError(message, field="cache.filecache.encryption_key") from error
+    return CacheKind(
+        compressed=config.compressed,
+        validate=config.validate,
+        cipher=cipher,
+        disable_indexed_map=files.disable_indexed_map,
+    )
+
+
 def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
     """The file system's prefetch if it is enabled, else the cache's."""
     if config.rafs is not None and config.rafs.prefetch.enable:
         return config.rafs.prefetch
     return config.cache.prefetch if config.cache is not None else PrefetchConfig()
-
-
-def _rows_to_prefetch(image: Image, prefetch: PrefetchConfig) -> Sequence[int]:
-    """All chunks, or those of the files that the image's prefetch table names, and below its folders."""
-    if prefetch.prefetch_all:
-        return range(len(image.chunks))
-    inodes, left = set(), [int(row) for row in image.prefetch]
-    while left:
-        row = left.pop()
-        if row not in inodes:
-            inodes.add(row)
-            if stat.S_ISDIR(int(image.inodes.mode[row])):
-                left += [child for _, child in image.children(row)]
-    chosen = np.isin(image.extents.inode, sorted(inodes))
-    return np.unique(image.extents.chunk[chosen]).tolist()
 
 
 def _refuse(config: ConfigV2) -> None:
@@ -146,16 +152,10 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
         yield "overlay", "images are read, not written to"
     if cache.type == "fscache":
         yield "cache.type", "the kernel's cachefiles are not driven from here: use filecache"
-    if cache.filecache is not None and cache.filecache.enable_encryption:
-        yield "cache.filecache.enable_encryption", "caches are not encrypted here"
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
-    cache, rafs, prefetch = config.cache or CacheConfig(), config.rafs or RafsConfig(), _prefetch_of(config)
-    if cache.compressed:
-        yield "cache.compressed"
-    if cache.filecache is not None and cache.filecache.disable_indexed_map:
-        yield "cache.filecache.disable_indexed_map"
+    cache, rafs = config.cache or CacheConfig(), config.rafs or RafsConfig()
+    if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
+        yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
     yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])
-    if prefetch.enable and prefetch.stream_prefetch:
-        yield "prefetch.stream_prefetch"

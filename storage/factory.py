@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
-from storage.cache import FileCache
+from storage.cache import CacheKind, DummyCache, FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
-from storage.errors import CacheError, ConfigError, FormatError
+from storage.errors import BackendError, CacheError, ConfigError, FormatError, MissingBlobError
 from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
@@ -29,21 +30,27 @@ from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["default_backend", "open_store"]
 
+# nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
+_META_TRIES, _META_DELAY_S = 5, 0.02
+
 
 def open_store(
     image: str | Path | Located,
     blobs: str | Path | None = None,
     *,
-    cache_dir: str | Path,
+    cache_dir: str | Path | None,
     backend: BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
     amplify_io: int = 1 << 20,
+    kind: CacheKind | None = None,
     capacity: int | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
+    prefetch_batch: int | None = None,
+    prefetch_bandwidth: int = 0,
     journal: bool = False,
 ) -> Rafs:
     """Open an image for reading through a cache.
@@ -53,15 +60,15 @@ def open_store(
     image, blobs
         A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
-        Where chunks are kept.
+        Where chunks are kept; None to keep nothing, and ask the backend each time.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
     link
         A link to put the backend behind.
-    plan, amplify_io
+    plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    capacity, policy, prefetch_workers, journal
+    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -73,9 +80,9 @@ def open_store(
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
-    plan_options(plan, amplify_io)  # refused before anything is opened
-    if capacity is not None and capacity < 0:
-        raise ConfigError("a cache cannot hold less than nothing", field="capacity")
+    plan_options(plan, amplify_io, prefetch_batch=prefetch_batch)  # refused before anything is opened
+    if capacity is not None and (capacity < 0 or cache_dir is None):
+        raise ConfigError("a cache cannot hold less than nothing, nor can none be bounded", field="capacity")
     located = image if isinstance(image, Located) else locate(image, blobs)
     bootstrap = open_bootstrap(located)
     opened_here = None if backend is not None else default_backend(located, blobs, recorder)
@@ -88,27 +95,34 @@ def open_store(
         source.get_reader(info.blob_meta_id) if info.meta_blob_id else reader
         for info, reader in zip(bootstrap.infos, readers, strict=True)
     ]
-    folder = Path(cache_dir)
+    folder = None if cache_dir is None else Path(cache_dir)
     if bootstrap.has_blob_meta:
         opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
     else:
         opened = bootstrap.image()
-    options = plan_options(plan, amplify_io, opened.version)
-    cache = FileCache(
-        folder,
-        opened.infos,
-        opened.blobs,
-        opened.chunks,
-        readers,
-        options,
-        capacity=capacity,
-        policy=policy,
-        arena=arena_of(len(opened.chunks)),
-        recorder=recorder,
-        prefetch_workers=prefetch_workers,
-        journal=journal,
-    )
-    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
+    options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
+    cache: FileCache | DummyCache
+    if folder is None:
+        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    else:
+        cache = FileCache(
+            folder,
+            opened.infos,
+            opened.blobs,
+            opened.chunks,
+            readers,
+            options,
+            kind=kind or CacheKind(),
+            capacity=capacity,
+            policy=policy,
+            arena=arena_of(len(opened.chunks)),
+            recorder=recorder,
+            prefetch_workers=prefetch_workers,
+            prefetch_bandwidth=prefetch_bandwidth,
+            journal=journal,
+        )
+    widens = folder is not None and opened.version == 5 and amplify_io > 0
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None)
     rafs.backends = meters_of(source)
     if opened_here is not None:
         rafs.owned.append(opened_here.close)
@@ -134,9 +148,11 @@ def default_backend(
 
 
 def _blob_metas(
-    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path, recorder: Recorder | None
+    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
 ) -> list[BlobMeta]:
     """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
+    if folder is None:
+        return [_fetch_meta(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_owner(folder, infos)
@@ -152,11 +168,28 @@ def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recor
             return load_blob_meta_file(path.read_bytes(), info)
         except FormatError as error:
             raise CacheError(f"{error.message}: remove it", path=path) from error
-    meta = read_blob_meta(_fetch(info, reader, recorder), info)
+    meta = _fetch_meta(info, reader, recorder)
     partial = path.with_suffix(".meta.partial")
     partial.write_bytes(meta.content)
     partial.replace(path)
     return meta
+
+
+def _fetch_meta(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> BlobMeta:
+    """From the backend; tried again when the line is bad, or spoils it."""
+    for tries in itertools.count(1):
+        try:
+            return read_blob_meta(_fetch(info, reader, recorder), info)
+        except MissingBlobError:
+            raise
+        except BackendError:
+            if tries == _META_TRIES:
+                raise
+        except FormatError:
+            if tries == 2:
+                raise
+        time.sleep(_META_DELAY_S * 2**tries)
+    raise AssertionError("unreachable")
 
 
 def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:

@@ -26,7 +26,6 @@ from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._stream import copy_blob
-from storage.backend._throttle import ThrottledBackend
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
@@ -50,7 +49,6 @@ __all__ = [
     "RoutedBackend",
     "ShapedBackend",
     "Stall",
-    "ThrottledBackend",
     "Transfer",
     "Truncate",
     "WrappedReader",

@@ -94,10 +94,6 @@ def test_prefetch(section: str, local: dict[str, Any], image_dir: Path, tmp_path
     ("sections", "field"),
     [
         ({"cache": {"type": "fscache", "fscache": {"work_dir": "c"}}}, "cache.type"),
-        (
-            {"cache": {"type": "filecache", "filecache": {"work_dir": "c", "enable_encryption": True}}},
-            "cache.filecache.enable_encryption",
-        ),
         ({"overlay": {"upper_dir": "u", "work_dir": "w"}}, "overlay"),
     ],
 )
@@ -108,15 +104,45 @@ def test_refused(sections: dict[str, Any], field: str, local: dict[str, Any], im
     assert refused.value.where == {"field": field}
 
 
+@pytest.mark.parametrize("key", ["", "00", "zz" * 32, "00" * 32])
+def test_no_key(key: str, local: dict[str, Any], image_dir: Path, tmp_path: Path) -> None:
+    """An encryption key that is none is refused by its name, and not shown."""
+    table = {"work_dir": str(tmp_path), "enable_encryption": True, "encryption_key": key}
+    with pytest.raises(ConfigError) as refused:
+        open_configured(image_dir / "bootstrap", config_of(local, cache={"type": "filecache", "filecache": table}))
+    assert refused.value.where == {"field": "cache.filecache.encryption_key"}
+    assert key == "" or key not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "suffixes"),
+    [
+        ({"compressed": True}, [".blob.data.chunk_map", ".blob.meta", ".blob.raw"]),
+        ({"validate": True}, [".blob.data", ".blob.data.chunk_map", ".blob.meta"]),
+    ],
+)
+def test_kinds(
+    settings: dict[str, Any], suffixes: list[str], local: dict[str, Any], image_dir: Path, tree: Path, tmp_path: Path
+) -> None:
+    """``compressed`` and ``validate`` reach the cache: its files are those, and what is read is right, twice."""
+    cache = {"type": "filecache", "filecache": {"work_dir": str(tmp_path)}, **settings}
+    for _ in range(2):
+        with open_configured(image_dir / "bootstrap", config_of(local, cache=cache)) as rafs:
+            assert rafs.read("/big.txt") == (tree / "big.txt").read_bytes()
+            (info,) = rafs.image.infos
+    assert sorted(path.name.removeprefix(info.blob_id) for path in tmp_path.glob("*.blob*")) == suffixes
+
+
 def test_no_effect(local: dict[str, Any], image_dir: Path, tmp_path: Path) -> None:
     """Keys that do nothing here are warned of, those alone."""
-    table = {"work_dir": str(tmp_path / "cache"), "disable_indexed_map": True}
-    config = config_of(local, cache={"type": "filecache", "filecache": table}, rafs={"access_pattern": True})
+    table = {"work_dir": str(tmp_path / "cache"), "enable_encryption": True, "encryption_key": bytes(range(32)).hex()}
+    cache = {"type": "filecache", "compressed": True, "filecache": table}
+    config = config_of(local, cache=cache, rafs={"access_pattern": True})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         open_configured(image_dir / "bootstrap", config).close()
     said = sorted(str(warning.message) for warning in caught if warning.category is ConfigWarning)
-    assert [words.split()[3] for words in said] == ["cache.filecache.disable_indexed_map", "rafs.access_pattern"]
+    assert [words.split()[3] for words in said] == ["cache.filecache.enable_encryption", "rafs.access_pattern"]
 
 
 def test_backends_of_their_types(tmp_path: Path) -> None:
