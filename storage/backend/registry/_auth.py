@@ -62,7 +62,7 @@ class RegistryAuth:
     def challenged(self, request: Request, response: Response) -> bool:
         """Get what the registry asks for; false if we have nothing, or had nothing else."""
         refused = request.headers.get("Authorization", "")
-        challenges = parse_challenges(", ".join(response.headers.get_all("www-authenticate", [])))
+        challenges = parse_challenges(response.headers.get("www-authenticate", ""))
         known = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
         # Harbor answers an expired bearer token with a challenge to be basic; what it wanted before still holds.
         with self._lock:
