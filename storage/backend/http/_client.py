@@ -197,8 +197,8 @@ class HttpClient:
                 request = replace(request, url=asked.redirected(location, response))
             elif (elsewhere := asked.refused(response)) is not None:
                 request = replace(request, url=elsewhere)
-            elif response.status == 401 and home and not challenged and self.auth is not None:
-                self.metrics.count("challenges")
+            elif response.status in (401, 403) and home and not challenged and self.auth is not None:
+                self.metrics.count("challenges", response.status == 401)
                 challenged = True
                 if not self.auth.challenged(dressed, response):
                     raise refusal(response, asked.where)

@@ -213,7 +213,7 @@ class Auth(Protocol):
         """Add headers, or a signature over those that are there; called before each attempt."""
 
     def challenged(self, request: Request, response: Response) -> bool:
-        """The host answered 401 to the prepared request: get better credentials; false if there are none.
+        """The host answered 401 or 403 to the prepared request: get better credentials; false if there are none.
 
         The connection is free by now: new requests may be made.
         """

@@ -15,6 +15,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
 _MARK = 4  # bytes of the longest of them
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: .*)?")
+_HEADER = re.compile(r"^([^\s:]+):[ \t]*(\S(?:.*\S)?|)[ \t]*$", re.MULTILINE)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,15})\s*(?:;.*)?")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -92,10 +93,21 @@ def parse_head(raw: bytes) -> Head:
     >>> parse_head(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5")
     Head(status=206, headers={'content-length': '5'}, keeps=True)
     """
-    first, *lines = raw.decode("latin-1").replace("\r\n", "\n").split("\n")
+    first, _, rest = raw.decode("latin-1").replace("\r\n", "\n").partition("\n")
     status = _STATUS.fullmatch(first)
     if status is None:
         raise ProtocolError("it has no status")
+    pairs = _HEADER.findall(rest)
+    headers = {name.lower(): value for name, value in pairs}
+    if len(headers) != rest.count("\n") + bool(rest):
+        headers = _headers(rest.split("\n"))
+    connection = headers.get("connection", "").lower()
+    keeps = "close" not in connection if status[1] == "1" else "keep-alive" in connection
+    return Head(int(status[2]), headers, keeps)
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    """Headers of which a line may be folded, or a name be there twice."""
     headers: dict[str, str] = {}
     name = ""
     for line in lines:
@@ -107,9 +119,7 @@ def parse_head(raw: bytes) -> Head:
         if not colon or not name or name != name.strip():
             raise ProtocolError("a header is none")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    connection = headers.get("connection", "").lower()
-    keeps = "close" not in connection if status[1] == "1" else "keep-alive" in connection
-    return Head(int(status[2]), headers, keeps)
+    return headers
 
 
 class Inbox:
@@ -266,7 +276,9 @@ def body_of(method: str, head: Head, inbox: Inbox) -> Body:
     length = head.headers.get("content-length")
     if length is None:
         return Body(inbox, None)
-    said = set(re.split(r"\s*,\s*", length))
-    if len(said) != 1 or not _LENGTH.fullmatch(length := said.pop()):
-        raise ProtocolError("its length is no number")
+    if not _LENGTH.fullmatch(length):
+        said = set(map(str.strip, length.split(",")))
+        length = said.pop()
+        if said or not _LENGTH.fullmatch(length):
+            raise ProtocolError("its length is no number")
     return Body(inbox, int(length))

@@ -61,6 +61,8 @@ class RegistryAuth:
 
     def challenged(self, request: Request, response: Response) -> bool:
         """Get what the registry asks for; false if we have nothing, or had nothing else."""
+        if response.status != 401:
+            return False
         refused = request.headers.get("Authorization", "")
         challenges = parse_challenges(response.headers.get("www-authenticate", ""))
         known = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
