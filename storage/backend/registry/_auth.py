@@ -150,7 +150,9 @@ def _authorization(basic: Secret) -> dict[str, str]:
 
 def _get(realm: str, asked: dict[str, str], basic: Secret) -> Request:
     joint = "&" if "?" in realm else "?"
-    url = realm + joint + urlencode({key: value for key, value in asked.items() if value}, quote_via=quote)
+    # A challenge names several scopes in one text; realms want each by itself.
+    given = {key: value.split() if key == "scope" else value for key, value in asked.items() if value}
+    url = realm + joint + urlencode(given, doseq=True, quote_via=quote)
     return Request("GET", url, _authorization(basic), direct=True, expected=(200,))
 
 
@@ -168,7 +170,7 @@ def _parse(answer: bytes, realm: str) -> _Token:
         said = json.loads(answer)
         token = said.get("token") or said.get("access_token")
         lasts = float(said.get("expires_in") or _LASTS_S)
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not lasts >= 0:
             raise ValueError
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BackendError("the realm's answer is no token", url=mask_url(realm)) from error
