@@ -11,6 +11,7 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ _PATIENCE_S = 2.0
 
 
 _AS_THEY_ARE = CacheKind()
+_opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for cache in list(_opened):
+        cache.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 def _refuse_to_bound(file: BlobFile) -> None:
@@ -78,7 +89,8 @@ class FileCache:
     Parameters
     ----------
     folder
-        Made if it is not there. What an earlier run, or nydusd, left in it is found again.
+        Made if it is not there. What an earlier run, or nydusd, left in it is found again. One that may not be
+        written to is read as it is, and nothing is added.
     infos, blobs, chunks
         The image's blobs and chunk table.
     readers
@@ -89,6 +101,8 @@ class FileCache:
         In what form chunks are kept.
     capacity
         Bytes of chunks that may be stored. A bounded folder is owned by one process.
+    watermarks
+        How much is evicted at a time; see `storage.plan.new_state`.
     policy, arena
         What to evict; needed with a capacity. See `storage.plan.Policy`.
     recorder
@@ -101,7 +115,9 @@ class FileCache:
     Raises
     ------
     CacheError
-        If the folder is another image's, is owned by another process, or cannot be written.
+        If the folder is another image's, or one of its files is foreign or broken.
+    CacheUnavailableError
+        If another process evicts from the folder, or there is no room for what must be in it.
     """
 
     def __init__(
@@ -120,6 +136,7 @@ class FileCache:
         recorder: Recorder | None = None,
         prefetch_workers: int = 1,
         prefetch_bandwidth: int = 0,
+        watermarks: tuple[int, int] | None = None,
         journal: bool = False,
     ) -> None:
         self.folder = Path(folder)
@@ -128,7 +145,8 @@ class FileCache:
         try:
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
             for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
-                source = Source(info, views(layout), decoder, range(int(first), int(first + count)))
+                rows = range(int(first), int(first + count))
+                source = Source(info, views(layout), decoder, rows, self._lock.writable)
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
@@ -136,7 +154,11 @@ class FileCache:
             self._close_files()
             raise
         self.log = Log(recorder)
-        self.decider = Decider(layout, options, capacity, policy, arena, journal)
+        self._known = layout.known
+        if not self._lock.writable:
+            layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
+            capacity = watermarks = None
+        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self.chunk_counts = [int(count) for count in blobs.chunk_count]
@@ -155,7 +177,11 @@ class FileCache:
         self._reads = itertools.count()
         self.fetcher = Fetcher(self, decoder, readers)
         self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
-        self._limited = prefetch_bandwidth > 0
+        self._hindered = prefetch_bandwidth > 0
+        self._forked = False
+        _opened.add(self)
+        if not self._lock.writable:
+            self._prefetcher.stop()
         self._open()
 
     def _open(self) -> None:
@@ -176,8 +202,8 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
-        if self._limited and self._prefetcher.is_busy:
-            self._prefetcher.spend(sum(lengths))
+        if self._hindered:
+            self._before_read(lengths)
         if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if read_id is not None:
@@ -191,6 +217,20 @@ class FileCache:
             raise
         self.log.read(start, read_id, 0, size, size)
         return size
+
+    def _before_read(self, lengths: Sequence[int]) -> None:
+        """Let prefetch pay for the read; refuse it in the child of a fork."""
+        if self._forked:
+            raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
+        if self._prefetcher.is_busy:
+            self._prefetcher.spend(sum(lengths))
+
+    def disown(self) -> None:
+        """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
+        self._forked = self._hindered = True
+        self.changed = threading.Condition()
+        self._prefetcher = Prefetcher(self, 0)
+        self._prefetcher.stop()
 
     def _read_ready(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
         """One ready chunk to one buffer, with as little around the system call as there can be.
@@ -211,7 +251,7 @@ class FileCache:
             if read_id is None:
                 recorder.log_hit(start, next(self._reads), blob, row, length)
             else:
-                self.log.hit(start, read_id, blob, (row,), length)
+                self.log.hit(start, read_id, blob, (row,), (length,))
         return length
 
     def new_read_id(self) -> int:
@@ -235,7 +275,7 @@ class FileCache:
             if ranges != 1:
                 with self.changed:
                     self.counted.partial_hits += ranges - 1
-            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, size)
+            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, lengths)
         else:
             with self.changed:
                 self.counted.total += 1
@@ -392,7 +432,7 @@ class FileCache:
             if tried[row] or self.files[blob].map.keeps:
                 continue
             tried[row] = 1
-            if self._status[row] == ABSENT and self.decider.layout.known[row]:
+            if self._status[row] == ABSENT and self._known[row] and self.files[blob].fd >= 0:
                 with contextlib.suppress(StorageError):
                     next(self.files[blob].chunks((row,)))
                     with self.changed:
