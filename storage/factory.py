@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.blob_metas import blob_metas
 from storage.cache import CacheKind, DummyCache, FileCache
-from storage.cache.folder import check_owner
-from storage.device import BlobInfo
-from storage.errors import BackendError, CacheError, ConfigError, FormatError, MissingBlobError
-from storage.events import Cause, Kind, Recorder
+from storage.errors import CacheUnavailableError, ConfigError
+from storage.events import Recorder
 from storage.fs import Rafs
-from storage.image import (
-    BlobMeta,
-    Located,
-    blob_meta_span,
-    load_blob_meta_file,
-    locate,
-    open_bootstrap,
-    read_blob_meta,
-)
+from storage.image import Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
+from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["default_backend", "open_store"]
 
-# nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
-_META_TRIES, _META_DELAY_S = 5, 0.02
+_log = logging.getLogger("storage.cache")
 
 
 def open_store(
@@ -45,6 +36,7 @@ def open_store(
     amplify_io: int = 1 << 20,
     kind: CacheKind | None = None,
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
@@ -52,6 +44,7 @@ def open_store(
     prefetch_batch: int | None = None,
     prefetch_bandwidth: int = 0,
     journal: bool = False,
+    stats: FsIoStats | None = None,
 ) -> Rafs:
     """Open an image for reading through a cache.
 
@@ -60,7 +53,8 @@ def open_store(
     image, blobs
         A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
-        Where chunks are kept; None to keep nothing, and ask the backend each time.
+        Where chunks are kept; None to keep nothing, and ask the backend each time. That is also what happens, with
+        a word in the log, where another process evicts from the folder, or there is no room for the cache's files.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
@@ -68,12 +62,14 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
+    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
     recorder
         Where events go.
+    stats
+        Where operations on files are counted; by default in total only.
 
     Raises
     ------
@@ -97,36 +93,45 @@ def open_store(
     ]
     folder = None if cache_dir is None else Path(cache_dir)
     if bootstrap.has_blob_meta:
-        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
+        opened = bootstrap.with_blob_meta(blob_metas(bootstrap, metas, folder, recorder))
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
-    cache: FileCache | DummyCache
-    if folder is None:
-        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
-    else:
-        cache = FileCache(
-            folder,
-            opened.infos,
-            opened.blobs,
-            opened.chunks,
-            readers,
-            options,
-            kind=kind or CacheKind(),
-            capacity=capacity,
-            policy=policy,
-            arena=arena_of(len(opened.chunks)),
-            recorder=recorder,
-            prefetch_workers=prefetch_workers,
-            prefetch_bandwidth=prefetch_bandwidth,
-            journal=journal,
-        )
-    widens = folder is not None and opened.version == 5 and amplify_io > 0
-    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None)
+    cache: FileCache | DummyCache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    if folder is not None:
+        with _or_read_through():
+            cache = FileCache(
+                folder,
+                opened.infos,
+                opened.blobs,
+                opened.chunks,
+                readers,
+                options,
+                kind=kind or CacheKind(),
+                capacity=capacity,
+                watermarks=watermarks,
+                policy=policy,
+                arena=arena_of(len(opened.chunks)),
+                recorder=recorder,
+                prefetch_workers=prefetch_workers,
+                prefetch_bandwidth=prefetch_bandwidth,
+                journal=journal,
+            )
+    widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
     rafs.backends = meters_of(source)
     if opened_here is not None:
         rafs.owned.append(opened_here.close)
     return rafs
+
+
+@contextlib.contextmanager
+def _or_read_through() -> Iterator[None]:
+    """Where the folder cannot be had, say so and go on without."""
+    try:
+        yield
+    except CacheUnavailableError as error:
+        _log.warning("%s; reads go through", error)
 
 
 def default_backend(
@@ -145,63 +150,3 @@ def default_backend(
     if not isinstance(located.blobs, Path):
         return MeteredBackend(cast(BlobBackend, located.blobs))
     return MeteredBackend(LocalFs(located.blobs), "localfs")
-
-
-def _blob_metas(
-    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
-) -> list[BlobMeta]:
-    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
-    if folder is None:
-        return [_fetch_meta(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_owner(folder, infos)
-        return [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
-    except OSError as error:
-        raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
-
-
-def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recorder | None) -> BlobMeta:
-    path = folder / f"{info.blob_id}.blob.meta"
-    if path.exists():
-        try:
-            return load_blob_meta_file(path.read_bytes(), info)
-        except FormatError as error:
-            raise CacheError(f"{error.message}: remove it", path=path) from error
-    meta = _fetch_meta(info, reader, recorder)
-    partial = path.with_suffix(".meta.partial")
-    partial.write_bytes(meta.content)
-    partial.replace(path)
-    return meta
-
-
-def _fetch_meta(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> BlobMeta:
-    """From the backend; tried again when the line is bad, or spoils it."""
-    for tries in itertools.count(1):
-        try:
-            return read_blob_meta(_fetch(info, reader, recorder), info)
-        except MissingBlobError:
-            raise
-        except BackendError:
-            if tries == _META_TRIES:
-                raise
-        except FormatError:
-            if tries == 2:
-                raise
-        time.sleep(_META_DELAY_S * 2**tries)
-    raise AssertionError("unreachable")
-
-
-def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
-    offset, length = blob_meta_span(info)
-    if offset + length > reader.blob_size():
-        raise FormatError("the blob ends before its blob.meta does", blob=info.blob_id, offset=offset)
-    raw = memoryview(bytearray(length))
-    start = time.monotonic_ns()
-    transfer = reader.read_into(raw, offset)
-    if recorder is not None:
-        where = {"fetch_id": info.blob_index, "blob": info.blob_index, "offset": offset, "length": length}
-        duration = time.monotonic_ns() - start
-        recorder.log(kind=Kind.REQUEST, t_ns=start, dur_ns=duration, ttfb_ns=transfer.ttfb_ns, **where)
-        recorder.log(kind=Kind.FETCH, cause=Cause.META, t_ns=start, **where)
-    return raw

@@ -1,5 +1,6 @@
 """RAFS images on disk, read into tables."""
 
+from storage.image._contents import chunk_digests
 from storage.image._image import Image, Stat
 from storage.image._inode_digests import check_inode_digests
 from storage.image._locate import Located, locate
@@ -26,6 +27,7 @@ __all__ = [
     "Table",
     "blob_meta_span",
     "check_inode_digests",
+    "chunk_digests",
     "load_blob_meta_file",
     "locate",
     "open_bootstrap",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from storage.errors import FormatError, StorageError
 from storage.image import v5
 from storage.image._chunks import blob_rows, check_meta, chunk_table, metas_of_records
+from storage.image._contents import chunk_digests, file_range
 from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
@@ -251,4 +252,6 @@ def _meta_of(info: BlobInfo, file: Path) -> BlobMeta:
         raise FormatError(f"the blob cannot be read: {error.strerror}", path=file) from error
     if len(raw) != length:
         raise FormatError("the blob ends before its blob.meta does", path=file, offset=offset + len(raw))
-    return read_blob_meta(raw, info)
+    meta = read_blob_meta(raw, info)
+    digests = chunk_digests(*file_range(file), info)
+    return meta if digests is None else replace(meta, digests=digests)

@@ -28,6 +28,7 @@ from workbench.trace.formats import FORMATS, object_trace
 __all__: list[str] = []
 
 _PREFETCH = ["none", "first program", "whole blob"]
+_ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
 
 def _options(command: Any) -> Any:
@@ -35,6 +36,7 @@ def _options(command: Any) -> Any:
     for option in reversed(
         (
             click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
+            click.option("--admission", default="all", show_default=True, help=_ADMISSIONS),
             click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
             click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
             click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
@@ -69,6 +71,7 @@ def record_command(
     perfetto: bool,
     as_json: bool,
     eviction: str,
+    admission: str,
     cache_size: int | Share | None,
     amplify: int,
     plan: str,
@@ -80,7 +83,7 @@ def record_command(
     """
     if isinstance(cache_size, Share):
         raise click.UsageError("a recording's cache size is in bytes: there is no trace yet to take a share of")
-    _need_size(eviction, cache_size)
+    eviction = _guarded(eviction, admission, cache_size)
     run = record(
         image,
         None if isinstance(blobs, Configured) else blobs,
@@ -114,6 +117,7 @@ def record_command(
         "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
         "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
         "workbench replay requests.oracleGeneral.zst --eviction s3-fifo --cache-size 256MiB --untimed --json",
+        "workbench replay requests.csv --eviction lru --admission tinylfu --cache-size 10% --untimed",
     ),
 )
 @click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
@@ -135,6 +139,7 @@ def replay_command(
     any_image: bool,
     as_json: bool,
     eviction: str,
+    admission: str,
     cache_size: int | Share | None,
     amplify: int,
     plan: str,
@@ -144,7 +149,7 @@ def replay_command(
 
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
-    _need_size(eviction, cache_size, untimed)
+    eviction = _guarded(eviction, admission, cache_size, untimed)
     if untimed:
         _untimed(trace, kind, eviction, cache_size, as_json)
         return
@@ -190,13 +195,19 @@ def _with_cpu(settings: Settings, trace: Path) -> Settings:
     return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
 
 
-def _need_size(eviction: str, cache_size: int | Share | None, untimed: bool = False) -> None:
+def _guarded(eviction: str, admission: str, cache_size: int | Share | None, untimed: bool = False) -> str:
+    """The name of both policies as one, once they can be what is wanted."""
     if policy.get(eviction).offline and not untimed:
         raise click.UsageError(f"--eviction {eviction} knows the future: it needs --untimed")
     if eviction != "none" and cache_size is None:
         raise click.UsageError(f"--eviction {eviction} needs --cache-size: 256MiB, say")
     if eviction == "none" and cache_size is not None:
         raise click.UsageError("--cache-size needs --eviction: lru, say")
+    if eviction == "none" and admission != "all":
+        raise click.UsageError("--admission needs --eviction: lru, say")
+    both = f"{eviction}+{admission}"
+    policy.get(both)
+    return eviction if admission == "all" else both
 
 
 @group.command("demo", **example("workbench demo", "workbench demo --out /tmp/demo --perfetto"))
