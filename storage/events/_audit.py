@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import pandas as pd  # late where it is used: a third of a second that reading an image can do without
 
 __all__ = ["Ledgers", "audit"]
 
@@ -39,6 +42,8 @@ class Ledgers:
     by_cause: dict[str, int]
 
     def _repr_html_(self) -> str:
+        import pandas as pd
+
         rows = {"asked": self.asked, "hit": self.hit, "waited": self.waited, "fetched": self.fetched}
         both = {**rows, "received": self.received, **self.by_cause}
         return pd.Series(both, name="bytes").to_frame().to_html()

@@ -33,6 +33,7 @@ outcome : dictionary
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +80,7 @@ KINDS = tuple(kind.name.lower() for kind in Kind)
 CAUSES = tuple(cause.name.lower() for cause in Cause)
 OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 
-_WORDS = {"kind": pa.array(KINDS), "cause": pa.array(CAUSES), "outcome": pa.array(OUTCOMES)}
+_WORDS = {"kind": KINDS, "cause": CAUSES, "outcome": OUTCOMES}
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 EVENTS = pa.schema(
@@ -121,4 +122,10 @@ def batch_of(rows: np.ndarray) -> pa.RecordBatch:
 
 def _column(rows: np.ndarray, name: str) -> pa.Array:
     column = pa.array(np.ascontiguousarray(rows[name]))
-    return pa.DictionaryArray.from_arrays(column, _WORDS[name]) if name in _WORDS else column
+    return pa.DictionaryArray.from_arrays(column, _words(name)) if name in _WORDS else column
+
+
+@cache
+def _words(name: str) -> pa.Array:
+    # Late: pyarrow loads pandas for its first array, a third of a second that opening an image can do without.
+    return pa.array(_WORDS[name])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from storage.image._image import Image
 from storage.image.verbs._statistics import statistics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Difference", "diff"]
 
@@ -48,6 +50,8 @@ def diff(old: Image, new: Image) -> Difference:
     Contents count as the same where the chunks' digests are, so both images must have chunks of
     the same size and digests of the same kind to share any.
     """
+    import pandas as pd
+
     counted = statistics(new, old)
     before, after = _by_path(old), _by_path(new)
     lacking = _lacking(old, new)
