@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from storage.errors import MissingBlobError, StorageError
 from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
 from storage.image.tables import Chunks
 from storage.image.verbs._report import MAX_PROBLEMS, Problem, problem_of
+from storage.progress import progress_bar
 
 __all__ = ["runs", "verify_chunks"]
 
@@ -44,13 +44,12 @@ def verify_chunks(image: Image, folder: Path, progress: bool = False) -> tuple[l
     problems: dict[Problem, None] = {}  # a missing blob is one, however many chunks it has
     verified = size = 0
     total = int(image.chunks.uncompressed_size.sum())
-    hidden = None if progress else True
-    with tqdm(total=total, unit="B", unit_scale=True, desc="check", delay=2, leave=False, disable=hidden) as bar:
+    with progress_bar(progress, total, "check") as move:
         for run in _verified(image, folder):
             for error in run.errors:
                 problems[problem_of(error, "blob" if isinstance(error, MissingBlobError) else "chunk")] = None
             verified, size = verified + run.chunks, size + run.plain
-            bar.update(run.looked)
+            move(run.looked)
             if len(problems) >= MAX_PROBLEMS:
                 break
     return list(problems)[:MAX_PROBLEMS], verified, size

@@ -26,12 +26,14 @@ from storage.image._ondisk import CHUNK_HAS_CRC32, CHUNK_IS_COMPRESSED, RECORD_I
 from storage.image._open import Bootstrap, open_bootstrap, open_image
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build import Node, image_tree
-from storage.image.build._blob import OWN, ChunkList, Sink, Unit, pack
+from storage.image.build._blob import pack
 from storage.image.build._blob_meta import write_meta
 from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_list import OWN, ChunkList, Unit
 from storage.image.build._layout import place_nodes
 from storage.image.build._prefetch import arrange
 from storage.image.build._recipe import Recipe
+from storage.image.build._sink import Sink
 from storage.image.build._toc import Toc
 from storage.image.tables import PLAIN
 from storage.image.verbs._chunk_lists import Gathered
@@ -236,7 +238,9 @@ def _move(
         place, index = -(-(place + len(plain)) // 4096) * 4096, index + 1
 
 
-def _stored(image: Image, reader: ChunkReader, row: int, recipe: Recipe, plain: bytes) -> tuple[bytes, int]:
+def _stored(
+    image: Image, reader: ChunkReader, row: int, recipe: Recipe, plain: bytes
+) -> tuple[bytes | memoryview, int]:
     """A chunk as the new blob has it, and its flags."""
     columns = image.chunks
     info = image.infos[int(columns.blob[row])]
@@ -245,8 +249,8 @@ def _stored(image: Image, reader: ChunkReader, row: int, recipe: Recipe, plain: 
         offset, size = int(columns.compressed_offset[row]), int(columns.compressed_size[row])
         stored = bytes(reader.stored(int(columns.blob[row]), offset, size))
         return stored, flags | (CHUNK_IS_COMPRESSED if columns.compressed[row] else 0)
-    stored, compressed = pack(recipe, plain)
-    return stored, flags | (CHUNK_IS_COMPRESSED if compressed else 0)
+    packed, compressed = pack(recipe, plain)
+    return packed, flags | (CHUNK_IS_COMPRESSED if compressed else 0)
 
 
 def _listed(image: Image, root: Node) -> list[Node]:
