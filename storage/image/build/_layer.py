@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -56,6 +56,8 @@ def build_layer(
     version: int = 6,
     inline: bool = False,
     toc: bool = False,
+    prefetch: Sequence[str] = (),
+    prefetch_policy: str = "none",
     progress: bool = False,
 ) -> BuildResult:
     """Build an image of a tar.
@@ -68,6 +70,8 @@ def build_layer(
         ``tar-tarfs`` a plain tar; compressor and digester are given then.
     compressor, digester, chunk_size, version, progress
         See `build`.
+    prefetch, prefetch_policy
+        See `build`; of files that are stored anew.
     inline, toc
         See `build`; where the layer is the blob, they are about the file beside it.
 
@@ -91,6 +95,8 @@ def build_layer(
                 version=version,
                 inline=inline,
                 toc=toc,
+                prefetch=prefetch,
+                prefetch_policy=prefetch_policy,
                 progress=progress,
             )
     if version != 6:
