@@ -58,6 +58,7 @@ def build_layer(
     toc: bool = False,
     prefetch: Sequence[str] = (),
     prefetch_policy: str = "none",
+    take: bool = True,
     progress: bool = False,
 ) -> BuildResult:
     """Build an image of a tar.
@@ -72,6 +73,8 @@ def build_layer(
         See `build`.
     prefetch, prefetch_policy
         See `build`; of files that are stored anew.
+    take
+        Whether a layer that is the blob is copied to ``out/blobs``.
     inline, toc
         See `build`; where the layer is the blob, they are about the file beside it.
 
@@ -104,9 +107,9 @@ def build_layer(
     if conversion == "tar-tarfs":
         if inline or toc:
             raise ConfigError("a tarfs has no file for a bootstrap or contents to be in", field="inline")
-        return _by_reference(Path(source), Path(out), partial(_tarfs, chunk_size=chunk_size), inline=False)
+        return _by_reference(Path(source), Path(out), partial(_tarfs, chunk_size=chunk_size), False, take)
     write = partial(write_zran, chunk_size=chunk_size, inline=inline, toc=toc)
-    return _by_reference(Path(source), Path(out), write, inline)
+    return _by_reference(Path(source), Path(out), write, inline, take)
 
 
 def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
@@ -114,7 +117,7 @@ def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
 
 
 def _by_reference(
-    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink], Written], inline: bool
+    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink], Written], inline: bool, take: bool
 ) -> BuildResult:
     """The source becomes a blob as it is; what is written goes beside it."""
     blobs = out / "blobs"
@@ -125,7 +128,8 @@ def _by_reference(
             sink.close()
             meta = blobs / sink.hexdigest() if sink.size else None
             beside.keep(meta)
-        _take(source, blobs / blob_id)
+        if take:
+            _take(source, blobs / blob_id)
         if not inline:
             with Partial(out) as alone:
                 alone.file.write(image)
