@@ -34,6 +34,7 @@ __all__: list[str] = []
         "workbench build ./rootfs -o image",
         "workbench build . -o image --compressor lz4_block --batch-size 64KiB",
         "workbench build layer.tar.gz -o image --type targz-ref",
+        "workbench build layer.esgz -o image --type estargz-ref --chunk-size 4MiB",
         "workbench build oci-layout -o image --platform linux/arm64",
         "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
         "find /app -type f | workbench build . -o image --prefetch - --prefetch-policy blob",

@@ -16,12 +16,13 @@ from storage.image.build._node import Node, walk
 from storage.image.build._open_tar import open_tar
 from storage.image.build._partial import Partial
 from storage.image.build._sink import Sink
+from storage.image.build._stargz_ref import write_stargz, write_stargz_toc
 from storage.image.build._tar_headers import TarStream, tar_entries
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._tarfs import write_tarfs
 from storage.image.build._zran_ref import write_zran
 
-__all__ = ["CONVERSIONS", "build_layer", "guess_conversion"]
+__all__ = ["CONVERSIONS", "build_layer", "build_stargz_toc", "guess_conversion"]
 
 _REFERENCES = ("tar-tarfs", "targz-ref", "estargz-ref")
 _STORED_ANEW = ("tar-rafs", "targz-rafs", "estargz-rafs")
@@ -67,8 +68,9 @@ def build_layer(
     ----------
     conversion
         ``tar-rafs``, ``targz-rafs`` and ``estargz-rafs`` store the files anew, whatever the tar is
-        compressed with. ``targz-ref`` and ``estargz-ref`` take a gzip layer for the blob as it is, and
-        ``tar-tarfs`` a plain tar; compressor and digester are given then.
+        compressed with. ``targz-ref`` and ``estargz-ref`` take a gzip layer for the blob as it is, the latter
+        in the chunks that its table of contents has, and ``tar-tarfs`` a plain tar; compressor and
+        digester are given then.
     compressor, digester, chunk_size, version, progress
         See `build`.
     prefetch, prefetch_policy
@@ -108,8 +110,37 @@ def build_layer(
         if inline or toc:
             raise ConfigError("a tarfs has no file for a bootstrap or contents to be in", field="inline")
         return _by_reference(Path(source), Path(out), partial(_tarfs, chunk_size=chunk_size), False, take)
-    write = partial(write_zran, chunk_size=chunk_size, inline=inline, toc=toc)
+    keep = write_stargz if conversion == "estargz-ref" else write_zran
+    write = partial(keep, chunk_size=chunk_size, inline=inline, toc=toc)
     return _by_reference(Path(source), Path(out), write, inline, take)
+
+
+def build_stargz_toc(
+    source: str | Path, out: str | Path, *, blob_id: str, blob_size: int, chunk_size: int = 4 << 20
+) -> BuildResult:
+    """Build an image of a stargz layer that is elsewhere, from its ``stargz.index.json``.
+
+    Parameters
+    ----------
+    blob_id, blob_size
+        The layer's SHA-256 in hex, and its bytes.
+    chunk_size
+        For files that the table has in one chunk.
+
+    Raises
+    ------
+    FormatError
+        If the table is broken, or has chunks without digests.
+    ConfigError
+        If the id is none, or `out` cannot be written.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", blob_id) or blob_size <= 0:
+        raise ConfigError("a layer's SHA-256 in hex and its bytes are wanted", field="blob_id")
+
+    def write(table: IO[bytes], path: str, out: Sink) -> Written:
+        return write_stargz_toc(table.read(), path, out, chunk_size, blob_id, blob_size)
+
+    return _by_reference(Path(source), Path(out), write, inline=False, take=False)
 
 
 def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
