@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
+from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
 from storage.cache import CacheKind, DummyCache, FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
@@ -28,14 +28,14 @@ from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
-__all__ = ["open_store"]
+__all__ = ["default_backend", "open_store"]
 
 # nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
 _META_TRIES, _META_DELAY_S = 5, 0.02
 
 
 def open_store(
-    image: str | Path,
+    image: str | Path | Located,
     blobs: str | Path | None = None,
     *,
     cache_dir: str | Path | None,
@@ -49,6 +49,8 @@ def open_store(
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
+    prefetch_batch: int | None = None,
+    prefetch_bandwidth: int = 0,
     journal: bool = False,
     stats: FsIoStats | None = None,
 ) -> Rafs:
@@ -57,7 +59,7 @@ def open_store(
     Parameters
     ----------
     image, blobs
-        A bootstrap and the folder of its blobs; see `storage.image.locate`.
+        A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
         Where chunks are kept; None to keep nothing, and ask the backend each time.
     backend
@@ -65,9 +67,9 @@ def open_store(
         registry.
     link
         A link to put the backend behind.
-    plan, amplify_io
+    plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, policy, prefetch_workers, journal
+    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -81,12 +83,14 @@ def open_store(
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
-    plan_options(plan, amplify_io)  # refused before anything is opened
+    plan_options(plan, amplify_io, prefetch_batch=prefetch_batch)  # refused before anything is opened
     if capacity is not None and (capacity < 0 or cache_dir is None):
         raise ConfigError("a cache cannot hold less than nothing, nor can none be bounded", field="capacity")
-    located = locate(image, blobs)
+    located = image if isinstance(image, Located) else locate(image, blobs)
     bootstrap = open_bootstrap(located)
-    source = _backend_of(located, blobs, recorder) if backend is None else backend
+    opened_here = None if backend is not None else default_backend(located, blobs, recorder)
+    source = backend if backend is not None else opened_here
+    assert source is not None
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
@@ -99,34 +103,47 @@ def open_store(
         opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
     else:
         opened = bootstrap.image()
-    options = plan_options(plan, amplify_io, opened.version)
+    options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
+    cache: FileCache | DummyCache
     if folder is None:
-        return Rafs(opened, DummyCache(opened.infos, opened.chunks, readers, options, recorder), stats=stats)
-    cache = FileCache(
-        folder,
-        opened.infos,
-        opened.blobs,
-        opened.chunks,
-        readers,
-        options,
-        kind=kind or CacheKind(),
-        capacity=capacity,
-        policy=policy,
-        arena=arena_of(len(opened.chunks)),
-        recorder=recorder,
-        prefetch_workers=prefetch_workers,
-        journal=journal,
-    )
-    amplifier = Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None
-    return Rafs(opened, cache, amplifier, stats)
+        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    else:
+        cache = FileCache(
+            folder,
+            opened.infos,
+            opened.blobs,
+            opened.chunks,
+            readers,
+            options,
+            kind=kind or CacheKind(),
+            capacity=capacity,
+            policy=policy,
+            arena=arena_of(len(opened.chunks)),
+            recorder=recorder,
+            prefetch_workers=prefetch_workers,
+            prefetch_bandwidth=prefetch_bandwidth,
+            journal=journal,
+        )
+    widens = folder is not None and opened.version == 5 and amplify_io > 0
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
+    rafs.backends = meters_of(source)
+    if opened_here is not None:
+        rafs.owned.append(opened_here.close)
+    return rafs
 
 
-def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder | None) -> BlobBackend:
-    """Where the blobs of an image are, if nobody says."""
-    pulled = located.path.parent / BACKEND_FILE
-    if blobs is None and pulled.is_file():
-        return load_backend(pulled, recorder)
-    return LocalFs(located.blobs)
+def default_backend(
+    located: Located, blobs: str | Path | None = None, recorder: Recorder | None = None
+) -> MeteredBackend:
+    """Where the blobs of an image are, if nobody says: in their folder, or in the registry that it was pulled from.
+
+    Raises
+    ------
+    ConfigError
+        If the file that says which registry is broken.
+    """
+    pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
+    return pulled or MeteredBackend(LocalFs(located.blobs), "localfs")
 
 
 def _blob_metas(

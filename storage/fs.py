@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from storage.backend import MeteredBackend
 from storage.cache import DummyCache, FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
 from storage.errors import PathError
 from storage.image import Image
 from storage.image.v5 import Amplifier
 from storage.metrics import Fop, FsIoStats
+from storage.plan import plan_prefetch
 
 __all__ = ["Rafs"]
+
+_log = logging.getLogger("storage.fs")
 
 
 class Rafs:
@@ -22,6 +27,8 @@ class Rafs:
 
     What is done to files is counted in `stats`, file by file if those say so. With an `amplifier`,
     reads of a v5 image are widened as nydusd's file system layer does.
+
+    Where blobs come from is in `backends`, each with its metrics, unless a backend was given that has none.
 
     Files are named by path, or by their row in the image's inode table, which saves the
     look-up. Safe to use from several threads.
@@ -44,6 +51,7 @@ class Rafs:
         self.cache = cache
         self._amplifier = amplifier
         self.owned: list[Callable[[], object]] = []  # called when it is closed
+        self.backends: list[MeteredBackend] = []
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
         self._blob = image.chunks.blob.data
         self._nid = image.inodes.nid.data
@@ -150,6 +158,34 @@ class Rafs:
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
         self.cache.prefetch(rows)
+
+    def prefetch_files(self, files: Sequence[str] | None = None, prefetch_all: bool = False) -> None:
+        """Have what nydusd would read ahead fetched in the background; see `storage.plan.plan_prefetch`.
+
+        Parameters
+        ----------
+        files
+            Files and folders, in the place of the image's prefetch table; those that are not there are
+            skipped, with a word in the log. ``["/"]`` stands for everything.
+        prefetch_all
+            Whether everything else comes after them.
+        """
+        if isinstance(self.cache, DummyCache):
+            return  # there is no place for what would be fetched
+        rows = None if files is None else [row for path in files for row in self._found(path)]
+        decider = self.cache.decider
+        self.cache.prefetch_batches(plan_prefetch(self.image, decider.layout, decider.options, rows, prefetch_all))
+
+    def _found(self, path: str) -> list[int]:
+        try:
+            return [self.lookup(path)]
+        except PathError as error:
+            _log.warning("not prefetched: %s", error)
+            return []
+
+    def prefetch_streams(self) -> None:
+        """Have each blob read whole in the background, as one stream."""
+        self.cache.prefetch_streams()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""

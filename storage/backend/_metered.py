@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._metrics_table import metrics_html
+from storage.backend._routed import RoutedBackend
 from storage.backend._wrapped import WrappedReader
 from storage.metrics import millis_class, size_class
 
-__all__ = ["MeteredBackend"]
+__all__ = ["MeteredBackend", "meters_of"]
 
 _CLASSES = 8
 
@@ -57,6 +59,17 @@ class MeteredBackend:
             self._millis_by_size[by_size] += millis
             self._counts[by_size][millis_class(millis)] += 1
 
+    def close(self) -> None:
+        """Close what keeps connections."""
+        if (close := getattr(self.inner, "close", None)) is not None:
+            close()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the backend counts besides, by name: of one over HTTP, those of `storage.backend.http.Metrics`."""
+        client = getattr(self.inner, "client", None)
+        return client.metrics.snapshot() if client is not None else {}
+
     def metrics(self) -> dict[str, Any]:
         """What nydusd answers at ``/api/v1/metrics/backend``, key for key."""
         with self._lock:
@@ -72,5 +85,18 @@ class MeteredBackend:
                 "read_latency_sizes_dist": [list(row) for row in self._counts],
             }
 
+    def _repr_html_(self) -> str:
+        return metrics_html([self])
+
     def __repr__(self) -> str:
         return f"MeteredBackend({self.inner!r})"
+
+
+def meters_of(backend: BlobBackend) -> list[MeteredBackend]:
+    """What meters there are in a backend, wrapped in whatever."""
+    if isinstance(backend, MeteredBackend):
+        return [backend]
+    if isinstance(backend, RoutedBackend):
+        return [meter for one in backend.backends for meter in meters_of(one)]
+    inner = getattr(backend, "inner", None)
+    return [] if inner is None else meters_of(inner)

@@ -160,6 +160,15 @@ class DummyCache:
     def prefetch(self, rows: Sequence[int]) -> None:
         """Nothing: there is no place for what would be fetched."""
 
+    def prefetch_streams(self) -> None:
+        """Nothing, for the same reason."""
+
+    def start_prefetch(self) -> None:
+        """Nothing that was stopped."""
+
+    def stop_prefetch(self) -> None:
+        """Nothing that was started."""
+
     def drain(self) -> None:
         """Nothing is ever under way in the background."""
 

@@ -30,7 +30,7 @@ class Fetcher:
     def __init__(self, cache: FileCache, decoder: Decoder, readers: Sequence[BlobReader]) -> None:
         self._cache = cache
         self._decoder = decoder
-        self._readers = readers
+        self.readers = readers
         self._refused = False
         # The first ones are those of the blobs' blob.meta.
         self._ids = itertools.count(len(readers))
@@ -38,13 +38,16 @@ class Fetcher:
         self._blob, self._start, self._end = layout.blob, layout.start, layout.end
         self._size, self._unit = layout.size, layout.unit
 
-    def fetch(self, read: Read, cursor: Cursor | None, read_id: int) -> None:
-        """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file."""
+    def fetch(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> None:
+        """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file.
+
+        It is asked of `source`, where one is given.
+        """
         cache = self._cache
         rows = read.chunks
         fetch_id = next(self._ids)
         begun = time.monotonic_ns()
-        data = self._request(rows, read_id, fetch_id)
+        data = self._request(rows, read_id, fetch_id, source)
         with cache.changed:
             status = cache.decider.state.status
             there = {row: status[row] in (READY, STORING) for row in rows}
@@ -61,17 +64,25 @@ class Fetcher:
             cache.decider.persisted(read)
             cache.changed.notify_all()
 
-    def _request(self, rows: range, read_id: int, fetch_id: int) -> memoryview:
+    def passed_by(self, begun: int, blob: int, offset: int, length: int) -> None:
+        """Bytes of a stream were received for nothing."""
+        fetch_id = next(self._ids)
+        self._cache.log.request(begun, -1, fetch_id, blob, offset, length, Transfer(length, 0))
+        self._cache.log.fetched(begun, -1, fetch_id, blob, -1, (offset, length), Cause.GAP, 0, False)
+
+    def _request(self, rows: range, read_id: int, fetch_id: int, source: BlobReader | None) -> memoryview:
         blob, start = self._blob[rows.start], self._start[rows.start]
         data = buffer("fetched", self._end[rows[-1]] - start)
-        self._read_into(data, blob, start, read_id, fetch_id)
+        self._read_into(data, blob, start, read_id, fetch_id, source)
         return data
 
-    def _read_into(self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int) -> None:
+    def _read_into(
+        self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int, source: BlobReader | None = None
+    ) -> None:
         begun = time.monotonic_ns()
         transfer: Transfer | None = None
         try:
-            transfer = self._readers[blob].read_into(data, start)
+            transfer = (self.readers[blob] if source is None else source).read_into(data, start)
         finally:
             self._cache.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
 
@@ -202,5 +213,3 @@ def _cause(read: Read, wanted: bool, refetched: bool) -> Cause:
     if refetched:
         return Cause.REFETCH
     return Cause.DEMAND if wanted else Cause.AMPLIFY
-
-

@@ -43,12 +43,14 @@ from storage.plan import (
     USER,
     WAIT,
     YIELD,
+    Batches,
     Decider,
     Options,
     Policy,
     Read,
     Reg,
     Segments,
+    cut,
     keep_all,
     plan_layout,
     views,
@@ -91,8 +93,8 @@ class FileCache:
         What to evict; needed with a capacity. See `storage.plan.Policy`.
     recorder
         Where events go.
-    prefetch_workers
-        Threads that prefetch.
+    prefetch_workers, prefetch_bandwidth
+        Threads that prefetch, and bytes a second that they may ask for, 0 for no limit; see `storage.plan.new_budget`.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
 
@@ -117,6 +119,7 @@ class FileCache:
         arena: tuple[int, int] = (1, 1),
         recorder: Recorder | None = None,
         prefetch_workers: int = 1,
+        prefetch_bandwidth: int = 0,
         journal: bool = False,
     ) -> None:
         self.folder = Path(folder)
@@ -136,6 +139,7 @@ class FileCache:
         self.decider = Decider(layout, options, capacity, policy, arena, journal)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
+        self.chunk_counts = [int(count) for count in blobs.chunk_count]
         self._status = self.decider.state.status
         self._blob = self.decider.layout.blob
         self._offset = self.decider.layout.offset
@@ -149,8 +153,9 @@ class FileCache:
         self._read_at_once = self.counted.read_at_once
         self._patience = None if options.plan == EXACT else _PATIENCE_S
         self._reads = itertools.count()
-        self._fetcher = Fetcher(self, decoder, readers)
-        self._prefetcher = Prefetcher(self, prefetch_workers)
+        self.fetcher = Fetcher(self, decoder, readers)
+        self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
+        self._limited = prefetch_bandwidth > 0
         self._open()
 
     def _open(self) -> None:
@@ -160,7 +165,7 @@ class FileCache:
             rows += (np.flatnonzero(file.map.ready) + first).tolist()
         with self.changed:
             victims = self.decider.open(rows)
-        self._fetcher.evict(victims)
+        self.fetcher.evict(victims)
 
     def read(
         self,
@@ -171,6 +176,8 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
+        if self._limited and self._prefetcher.is_busy:
+            self._prefetcher.spend(sum(lengths))
         if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if read_id is not None:
@@ -243,7 +250,23 @@ class FileCache:
 
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
-        self._prefetcher.put(rows)
+        self.prefetch_batches(cut(self.decider.layout, self.decider.options, rows))
+
+    def prefetch_batches(self, batches: Batches) -> None:
+        """Have batches fetched in the background, each as one request; see `storage.plan.plan_prefetch`."""
+        self._prefetcher.put(batches)
+
+    def prefetch_streams(self) -> None:
+        """Have all blobs fetched in the background, each as one stream."""
+        self._prefetcher.put_blobs()
+
+    def start_prefetch(self) -> None:
+        """Take wishes again after `stop_prefetch`."""
+        self._prefetcher.start()
+
+    def stop_prefetch(self) -> None:
+        """Drop what is queued, and what is wished for from now on; requests in flight finish."""
+        self._prefetcher.stop()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
@@ -271,8 +294,8 @@ class FileCache:
             file.close()
         self._lock.release()
 
-    def run(self, read: Read, cursor: Cursor | None, read_id: int) -> bool:
-        """Do what the decider says until the read is complete.
+    def run(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> bool:
+        """Do what the decider says until the read is complete; what is to be fetched is asked of `source`, if given.
 
         Returns false if it is a prefetch that was told to stop.
         """
@@ -289,7 +312,7 @@ class FileCache:
                 elif action == WAIT:
                     self._wait(read, waits)
                 elif action == FETCH:
-                    self._fetcher.fetch(read, cursor, read_id)
+                    self.fetcher.fetch(read, cursor, read_id, source)
                 elif action == YIELD:
                     if not self._prefetcher.wait_for_users():
                         return False

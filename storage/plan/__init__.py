@@ -5,6 +5,8 @@ runs them on a virtual clock.
 """
 
 from storage.plan._advance import advance, batch_end, next_request
+from storage.plan._batches import Batches, cut, plan_prefetch
+from storage.plan._budget import MIN_BANDWIDTH, new_budget, pay, spend
 from storage.plan._decider import Decider, Read, rerun
 from storage.plan._explain import Step, explain
 from storage.plan._report import (
@@ -52,6 +54,7 @@ from storage.plan._state import (
     views,
 )
 from storage.plan._units import payer
+from storage.plan._wishes import Wish, wishes
 
 __all__ = [
     "ABSENT",
@@ -61,6 +64,7 @@ __all__ = [
     "EXACT",
     "FETCH",
     "LEAVING",
+    "MIN_BANDWIDTH",
     "PLANS",
     "PREFETCH",
     "READY",
@@ -72,6 +76,7 @@ __all__ = [
     "USER",
     "WAIT",
     "YIELD",
+    "Batches",
     "Decider",
     "Layout",
     "Options",
@@ -81,26 +86,33 @@ __all__ = [
     "Segments",
     "State",
     "Step",
+    "Wish",
     "abandon",
     "advance",
     "arrive",
     "batch_end",
+    "cut",
     "evicted",
     "explain",
     "found",
     "give_up_wait",
     "keep_all",
     "lost",
+    "new_budget",
     "new_registers",
     "new_state",
     "next_request",
+    "pay",
     "payer",
     "persisted",
     "plan_layout",
     "plan_options",
+    "plan_prefetch",
     "reopen",
     "rerun",
     "served",
+    "spend",
     "store_failed",
     "views",
+    "wishes",
 ]

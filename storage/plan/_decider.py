@@ -206,5 +206,3 @@ def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> 
     read = reads[given]
     result = getattr(decider, name)(read)
     return (result, tuple(read.reg)) if name == "advance" else result
-
-

@@ -11,6 +11,7 @@ from storage.plan._state import (
     EXACT,
     LEAVING,
     PENDING,
+    PREFETCH,
     READY,
     STORED,
     STORING,
@@ -118,7 +119,7 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
-        if reg[Reg.LISTED] != 0 and state.owner[chunk] != reg[Reg.TICKET]:
+        if (reg[Reg.LISTED] != 0 or reg[Reg.KIND] == PREFETCH) and state.owner[chunk] != reg[Reg.TICKET]:
             continue
         count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
         if layout.known[chunk] != 0 and _fits(state, layout.size[chunk] + others):

@@ -166,8 +166,9 @@ def open_cache(
     arena: tuple[int, int] = (1, 1),
     recorder: Recorder | None = None,
     journal: bool = False,
+    **prefetch: int,
 ) -> FileCache:
-    """A file cache over made blobs; `backend` is their folder by default."""
+    """A file cache over made blobs; `backend` is their folder by default, `prefetch` what `FileCache` knows of it."""
     source = LocalFs(made.folder) if backend is None else backend
     return FileCache(
         folder,
@@ -182,6 +183,7 @@ def open_cache(
         arena=arena,
         recorder=recorder,
         journal=journal,
+        **prefetch,
     )
 
 

@@ -16,6 +16,7 @@ from storage.config import ConfigWarning, parse_config
 from storage.configured import open_backend, open_configured
 from storage.errors import ConfigError, StorageError, UnsupportedError
 from storage.events import Recorder
+from storage.factory import open_store
 from tests.servers.nginx import nginx
 
 
@@ -159,7 +160,7 @@ def test_backends_of_their_types(tmp_path: Path) -> None:
     }
     shown = {}
     for kind, table in tables.items():
-        backend: Any = open_backend(config_of({"type": kind, kind: table}).backend)
+        backend: Any = open_backend(config_of({"type": kind, kind: table}).backend).inner
         shown[kind] = repr(backend)
         if isinstance(backend, (LocalFs, LocalDisk)):
             continue
@@ -214,3 +215,30 @@ def test_from_a_server(served: str, image_dir: Path, tree: Path, tmp_path: Path)
     with open_configured(image_dir / "bootstrap", parse_config(json.dumps(legacy), strict=True)) as rafs:
         for path in (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()):
             assert rafs.read("/" + str(path.relative_to(tree))) == path.read_bytes()
+
+
+def test_metrics_without_asking(served: str, image_dir: Path, tmp_path: Path) -> None:
+    """A backend that a configuration opened has nydusd's metrics, and those of HTTP; a notebook shows both."""
+    cache = {"type": "filecache", "filecache": {"work_dir": str(tmp_path / "cache")}}
+    config = config_of({"type": "http-proxy", "http-proxy": {"addr": served}}, cache=cache)
+    recorder = Recorder()
+    with open_configured(image_dir / "bootstrap", config, recorder=recorder) as rafs:
+        rafs.read("/big.txt")
+        (meter,) = rafs.backends
+    metrics, events = meter.metrics(), recorder.table().to_pandas()
+    requests = events[events["kind"] == "request"]
+    assert metrics["backend_type"] == "http-proxy"
+    assert metrics["read_count"] == len(requests)
+    assert metrics["read_amount_total"] == requests["length"].sum() == meter.counters["bytes"]
+    html = meter._repr_html_()
+    assert f"{metrics['read_amount_total']:,}" in html
+    assert "connections" in html
+
+
+def test_metrics_of_a_folder(image_dir: Path, tmp_path: Path) -> None:
+    """Nobody need name a backend for its metrics to be there."""
+    with open_store(image_dir, cache_dir=tmp_path / "cache") as rafs:
+        rafs.read("/big.txt")
+        (meter,) = rafs.backends
+        assert meter.metrics()["read_amount_total"] > 0
+        assert meter.metrics()["backend_type"] == "localfs"

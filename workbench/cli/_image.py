@@ -98,7 +98,7 @@ def _built(
     if conversion in ("oci", "docker"):
         layers = oci_layers(source, platform) if conversion == "oci" else docker_layers(source)
         return build(LayeredTree(layers), out, **options)
-    known = ("compressor", "digester", "chunk_size", "version", "progress")
+    known = ("compressor", "digester", "chunk_size", "version", "inline", "toc", "progress")
     for key, value in options.items():
         if key not in known and value not in (False, 0, None, [], "none"):
             raise ConfigError(f"is no option of {conversion}", field=key)
