@@ -1,0 +1,42 @@
+"""Who is reading through a cache, so that it can be taken away from under them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, TypeVar
+
+__all__ = ["Used"]
+
+T = TypeVar("T")
+
+
+class Used(Generic[T]):
+    """A thing, and those that use it at the moment.
+
+    Coming and going takes no lock, as a list can be appended to and popped from by any number of threads.
+    """
+
+    __slots__ = ("_gone", "_inside", "_retired", "thing")
+
+    def __init__(self, thing: T) -> None:
+        self.thing = thing
+        self._inside: list[None] = []
+        self._retired = False
+        self._gone = threading.Event()
+
+    def come(self) -> None:
+        """Somebody uses it; he has to see afterwards whether it still is the one in use."""
+        self._inside.append(None)
+
+    def go(self) -> None:
+        """And no longer does."""
+        self._inside.pop()
+        if self._retired and not self._inside:
+            self._gone.set()
+
+    def retire(self) -> None:
+        """Wait until nobody uses it; nobody new may come by now, but those who look once and leave."""
+        self._retired = True
+        while self._inside:
+            self._gone.wait()
+            self._gone.clear()
