@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.blob_metas import blob_metas
 from storage.cache import CacheKind, DummyCache, FileCache
-from storage.cache.folder import check_owner
-from storage.device import BlobInfo
-from storage.errors import BackendError, CacheError, ConfigError, FormatError, MissingBlobError
-from storage.events import Cause, Kind, Recorder
+from storage.errors import ConfigError
+from storage.events import Recorder
 from storage.fs import Rafs
-from storage.image import (
-    BlobMeta,
-    Located,
-    blob_meta_span,
-    load_blob_meta_file,
-    locate,
-    open_bootstrap,
-    read_blob_meta,
-)
+from storage.image import Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
 from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["default_backend", "open_store"]
-
-# nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
-_META_TRIES, _META_DELAY_S = 5, 0.02
 
 
 def open_store(
@@ -100,7 +87,7 @@ def open_store(
     ]
     folder = None if cache_dir is None else Path(cache_dir)
     if bootstrap.has_blob_meta:
-        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
+        opened = bootstrap.with_blob_meta(blob_metas(bootstrap, metas, folder, recorder))
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
@@ -143,64 +130,8 @@ def default_backend(
         If the file that says which registry is broken.
     """
     pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
-    return pulled or MeteredBackend(LocalFs(located.blobs), "localfs")
-
-
-def _blob_metas(
-    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
-) -> list[BlobMeta]:
-    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
-    if folder is None:
-        return [_fetch_meta(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_owner(folder, infos)
-        return [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
-    except OSError as error:
-        raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
-
-
-def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recorder | None) -> BlobMeta:
-    path = folder / f"{info.blob_id}.blob.meta"
-    if path.exists():
-        try:
-            return load_blob_meta_file(path.read_bytes(), info)
-        except FormatError as error:
-            raise CacheError(f"{error.message}: remove it", path=path) from error
-    meta = _fetch_meta(info, reader, recorder)
-    partial = path.with_suffix(".meta.partial")
-    partial.write_bytes(meta.content)
-    partial.replace(path)
-    return meta
-
-
-def _fetch_meta(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> BlobMeta:
-    """From the backend; tried again when the line is bad, or spoils it."""
-    for tries in itertools.count(1):
-        try:
-            return read_blob_meta(_fetch(info, reader, recorder), info)
-        except MissingBlobError:
-            raise
-        except BackendError:
-            if tries == _META_TRIES:
-                raise
-        except FormatError:
-            if tries == 2:
-                raise
-        time.sleep(_META_DELAY_S * 2**tries)
-    raise AssertionError("unreachable")
-
-
-def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
-    offset, length = blob_meta_span(info)
-    if offset + length > reader.blob_size():
-        raise FormatError("the blob ends before its blob.meta does", blob=info.blob_id, offset=offset)
-    raw = memoryview(bytearray(length))
-    start = time.monotonic_ns()
-    transfer = reader.read_into(raw, offset)
-    if recorder is not None:
-        where = {"fetch_id": info.blob_index, "blob": info.blob_index, "offset": offset, "length": length}
-        duration = time.monotonic_ns() - start
-        recorder.log(kind=Kind.REQUEST, t_ns=start, dur_ns=duration, ttfb_ns=transfer.ttfb_ns, **where)
-        recorder.log(kind=Kind.FETCH, cause=Cause.META, t_ns=start, **where)
-    return raw
+    if pulled is not None:
+        return pulled
+    if not isinstance(located.blobs, Path):
+        return MeteredBackend(cast(BlobBackend, located.blobs))
+    return MeteredBackend(LocalFs(located.blobs), "localfs")

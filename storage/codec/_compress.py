@@ -12,6 +12,7 @@ from collections.abc import Callable
 import cramjam
 import zstandard
 
+from storage.codec._buffers import buffer
 from storage.codec._named import Named
 from storage.errors import FormatError
 
@@ -37,7 +38,8 @@ def compress(compressor: Compressor, data: bytes | memoryview) -> bytes:
         return _zstd_compressor().compress(data)
     if compressor is Compressor.LZ4_BLOCK:
         # Not the lz4 package, whose build of the library gives other bytes than the reference.
-        return bytes(cramjam.lz4.compress_block(data, store_size=False))
+        target = buffer("compressed", cramjam.lz4.compress_block_bound(data))
+        return bytes(target[: cramjam.lz4.compress_block_into(data, target, store_size=False)])
     if compressor is Compressor.GZIP:
         return zlib.compress(data, wbits=31)
     return bytes(data)

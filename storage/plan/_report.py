@@ -121,8 +121,10 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
             continue
         if (reg[Reg.LISTED] != 0 or reg[Reg.KIND] == PREFETCH) and state.owner[chunk] != reg[Reg.TICKET]:
             continue
-        count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
-        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk] + others):
+        wanted = layout.known[chunk] != 0 and policy.admits(state.ints, state.floats, chunk) != 0
+        if wanted:
+            count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
+        if wanted and _fits(state, layout.size[chunk] + others):
             state.status[chunk] = STORING
             state.owner[chunk] = reg[Reg.TICKET]
             state.pins[chunk] += 1

@@ -191,6 +191,10 @@ class Options(NamedTuple):
     prefetch: int
 
 
+def _admit_all(ints: Array, floats: Array, chunk: int) -> int:
+    return 1
+
+
 class Policy(NamedTuple):
     """An eviction policy: five functions over an int64 and a float64 arena.
 
@@ -200,6 +204,9 @@ class Policy(NamedTuple):
 
     `victim` is told for which chunk room is made, -1 for none, and is asked again until there is
     enough; -1 says that nothing may go, or that the newcomer is not worth it: it is not admitted.
+
+    The sixth is there where an admission policy is: ``admits(ints, floats, chunk) -> 0 or 1`` is asked
+    once for each newcomer that came and could be stored, before room is made.
     """
 
     init: Callable[..., None]
@@ -207,6 +214,7 @@ class Policy(NamedTuple):
     on_admit: Callable[..., None]
     victim: Callable[..., int]
     on_remove: Callable[..., None]
+    admits: Callable[..., int] = _admit_all
 
 
 class Segments(NamedTuple):

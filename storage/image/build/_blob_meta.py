@@ -22,8 +22,9 @@ from storage.image._ondisk import (
     META_MAGIC,
 )
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import OWN, ChunkList, Sink
+from storage.image.build._chunk_list import OWN, ChunkList
 from storage.image.build._recipe import Recipe
+from storage.image.build._sink import Sink
 from storage.image.build._toc import Toc, tar_header, write_digests
 
 __all__ = ["write_meta"]

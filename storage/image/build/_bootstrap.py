@@ -5,52 +5,32 @@ Source: nydus ``builder/src/core/v6.rs``.
 
 from __future__ import annotations
 
-import stat
-import struct
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from storage.codec import Cipher, Compressor, Digester
-from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOB_ENTRY,
     BLOCK_SIZE,
-    CHUNK_ADDR,
-    CHUNK_BASED,
     CHUNK_RECORD,
     DEVICE_SLOT,
     DEVICE_TABLE_OFFSET,
-    DIRENT,
     EROFS_MAGIC,
     EXTENDED_SUPER_BLOCK,
     FEATURE_COMPAT_RAFS_V6,
     FEATURE_INCOMPAT,
-    FLAT_INLINE,
-    FLAT_PLAIN,
-    INODE_EXTENDED,
     SLOT_SIZE,
     SUPER_BLOCK,
     SUPER_OFFSET,
-    XATTR_HEADER_SIZE,
 )
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import ChunkList
-from storage.image.build._layout import dirent_blocks, inode_size, xattr_size, xattr_split
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node, walk
+from storage.image.build._v6_inodes import put_inodes
 
 __all__ = ["dump_bootstrap"]
 
-_FILE_TYPES = {
-    stat.S_IFREG: 1,
-    stat.S_IFDIR: 2,
-    stat.S_IFCHR: 3,
-    stat.S_IFBLK: 4,
-    stat.S_IFIFO: 5,
-    stat.S_IFSOCK: 6,
-    stat.S_IFLNK: 7,
-}
 _COMPRESSION_FLAGS = {Compressor.NONE: 0x1, Compressor.LZ4_BLOCK: 0x2, Compressor.GZIP: 0x40, Compressor.ZSTD: 0x80}
 _HASH_FLAGS = {Digester.BLAKE3: 0x4, Digester.SHA256: 0x8}
 _EXPLICIT_UID_GID, _HAS_XATTR, _INLINED_CHUNK_DIGEST = 0x10, 0x20, 0x100
@@ -88,14 +68,11 @@ def dump_bootstrap(
     shift = meta - (root.offset - BLOCK_SIZE)
     image = bytearray(_up(end + shift, BLOCK_SIZE))
     nodes = [root, *walk(root)]
+    put_inodes(image, nodes, shift, meta, chunks, chunk_size, block_size)
     used: dict[int, int] = {}
-    parents = {id(child): folder for folder in nodes if folder.is_dir for child in folder.children}
-    dumped: set[int] = set()
-    for number, node in enumerate(nodes, 1):
-        used.update((index, at * chunk_size) for at, index in enumerate(node.chunks))
-        if node.offset not in dumped:  # further names of a file share its inode
-            dumped.add(node.offset)
-            _dump_node(image, node, parents.get(id(node), root), shift, meta, chunks, chunk_size, number, block_size)
+    for node in nodes:
+        for at, row in enumerate(node.chunks):
+            used[row] = at * chunk_size
     if block_size != BLOCK_SIZE and used:
         used = dict([used.popitem()])  # a tarfs's chunks have no digest, and its table keeps one of each
     records = _chunk_records(chunks, used)
@@ -133,120 +110,21 @@ def dump_bootstrap(
     return bytes(image)
 
 
-def _dump_node(
-    image: bytearray,
-    node: Node,
-    parent: Node,
-    shift: int,
-    meta: int,
-    chunks: ChunkList,
-    chunk_size: int,
-    ino: int,
-    block_size: int,
-) -> None:
-    place = node.offset + shift
-    tail = place + inode_size(node)
-    union, layout = node.rdev, FLAT_PLAIN
-    if node.is_dir or node.is_link:
-        union = (node.data_offset + shift) // block_size
-        layout = FLAT_INLINE if node.inline else FLAT_PLAIN
-    if node.is_dir:
-        _put_dirents(image, node, parent, node.data_offset + shift, tail, shift, meta, block_size)
-    elif node.is_link:
-        whole = node.size - node.size % block_size if node.inline else node.size
-        _put(image, node.data_offset + shift, node.target[:whole])
-        _put(image, tail, node.target[whole:])
-    elif node.is_reg:
-        layout = CHUNK_BASED
-        union = _chunk_format(node, chunks, chunk_size, block_size)
-        _put(image, _up(tail, CHUNK_ADDR.itemsize), _chunk_addresses(node, chunks, block_size))
-    _put(image, place, _inode(node, layout, union, ino))
-    if node.xattrs:
-        _put(image, place + INODE_EXTENDED.itemsize, _xattrs(node))
-
-
-def _inode(node: Node, layout: int, union: int, ino: int) -> bytes:
-    xattrs = (xattr_size(node) - XATTR_HEADER_SIZE) // 4 + 1 if node.xattrs else 0
-    seconds, nanoseconds = divmod(node.mtime_ns, 10**9)
-    return _INODE.pack(
-        1 | layout << 1,
-        xattrs,
-        node.mode & 0xFFFF,
-        0,
-        node.size,
-        union & 0xFFFF_FFFF,
-        ino,
-        node.uid,
-        node.gid,
-        seconds & 0xFFFF_FFFF_FFFF_FFFF,
-        nanoseconds,
-        node.nlink,
-    )
-
-
-# A record of `INODE_EXTENDED`: for one at a time numpy is slow.
-_INODE = struct.Struct("<4HQ4IQ2I16x")
-assert _INODE.size == INODE_EXTENDED.itemsize
-
-
-def _xattrs(node: Node) -> bytes:
-    out = bytearray(XATTR_HEADER_SIZE)
-    for name, value in node.xattrs:
-        index, rest = xattr_split(name)
-        if len(rest) > 0xFF or len(value) > 0xFFFF:
-            raise FormatError(f"extended attribute {name!r} is too long", path=node.path)
-        out += bytes((len(rest), index)) + len(value).to_bytes(2, "little") + rest + value
-        out += bytes(_up(len(out), 4) - len(out))
-    return bytes(out)
-
-
-def _put_dirents(
-    image: bytearray, folder: Node, parent: Node, blocks_at: int, tail_at: int, shift: int, meta: int, block_size: int
-) -> None:
-    entries = {child.name: child for child in folder.children} | {b".": folder, b"..": parent}
-    blocks = dirent_blocks([child.name for child in folder.children], block_size)
-    for number, names in enumerate(blocks):
-        last = number == len(blocks) - 1
-        inline = last and folder.inline
-        records = np.zeros(len(names), DIRENT)
-        at = len(names) * DIRENT.itemsize
-        for slot, name in enumerate(names):
-            node = entries[name]
-            kind = _FILE_TYPES.get(stat.S_IFMT(node.mode), 0)
-            records[slot] = ((node.offset + shift - meta) // SLOT_SIZE, at, kind, 0)
-            at += len(name)
-        _put(image, tail_at if inline else blocks_at + number * block_size, records.tobytes() + b"".join(names))
-
-
-def _chunk_format(node: Node, chunks: ChunkList, chunk_size: int, block_size: int) -> int:
-    """What the kernel takes for the chunk size: the whole file's where it is in one piece."""
-    places = [(chunks.blob[row], chunks.uncompressed_offset[row]) for row in node.chunks]
-    in_one_piece = all((blob, at + chunk_size) == behind for (blob, at), behind in pairwise(places))
-    size = 1 << (node.size - 1).bit_length() if in_one_piece and node.size > chunk_size else chunk_size
-    return 0x20 | (size // block_size).bit_length() - 1
-
-
-def _chunk_addresses(node: Node, chunks: ChunkList, block_size: int) -> bytes:
-    index = np.array([chunks.index[row] for row in node.chunks], np.int64)
-    records = np.zeros(len(index), CHUNK_ADDR)
-    records["blob_lo"] = index & 0xFFFF
-    records["blob_hi"] = (index >> 8 & 0xFF00) | np.array([chunks.blob[row] + 1 for row in node.chunks], np.int64)
-    records["block"] = [chunks.uncompressed_offset[i] // block_size for i in node.chunks]
-    return records.tobytes()
-
-
 def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
     """The chunk table, sorted by digest; `used` says where in a file each chunk was last seen."""
     order = sorted(used, key=lambda row: (chunks.digest[row], chunks.blob[row]))
     records = np.zeros(len(order), CHUNK_RECORD)
-    for at, row in enumerate(order):
-        records[at]["digest"] = np.frombuffer(chunks.digest[row], np.uint8)
-    for name in ("flags", "compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index"):
-        records[name] = [getattr(chunks, name)[row] for row in order]
-    records["blob_index"] = [chunks.blob[row] for row in order]
+    digests = b"".join([chunks.digest[row] for row in order])
+    records["digest"] = np.frombuffer(digests, np.uint8).reshape(len(order), -1)
+    columns = {"blob_index": "blob", "crc32": "crc32c"} | {name: name for name in _ALIKE}
+    for name, column in columns.items():
+        values: list[int] = getattr(chunks, column)
+        records[name] = [values[row] for row in order]
     records["file_offset"] = [used[row] for row in order]
-    records["crc32"] = [chunks.crc32c[row] for row in order]
     return records.tobytes()
+
+
+_ALIKE = ("flags", "compressed_size", "uncompressed_size", "compressed_offset", "uncompressed_offset", "index")
 
 
 def _super_block(inodes: int, root: int, meta: int, infos: Sequence[BlobInfo], block_size: int) -> bytes:

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tqdm.auto import tqdm
-
 from storage.codec import Cipher, Compressor, Digester
 from storage.codec._cipher import IV_SIZE, KEY_SIZE
 from storage.errors import ConfigError, FormatError
-from storage.image.build._blob import Sink
 from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._node import Node, directory_tree, walk
 from storage.image.build._partial import Partial
 from storage.image.build._prefetch import Prefetch, arrange
 from storage.image.build._recipe import Recipe
+from storage.image.build._sink import Sink
 from storage.image.build._v5 import write_v5
 from storage.image.build._v6 import write_v6
+from storage.progress import progress_bar
 
 __all__ = ["BuildResult", "StreamedTree", "build"]
 
@@ -153,7 +152,7 @@ def build(
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
-        with Partial(blobs) as partial, Sink(partial.file) as sink:
+        with Partial(blobs, buffering=0) as partial, Sink(partial.file) as sink:
             shown = _files(source, order, progress)
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
@@ -188,8 +187,10 @@ def _ordered(source: str | Path | Node | StreamedTree, prefetch: Sequence[str]) 
         if prefetch:
             raise ConfigError("files of a tar are written as they come, whatever is to be read ahead", field="prefetch")
         return source.root, None
-    root = source if isinstance(source, Node) else directory_tree(source)
-    _check_names(root)
+    if isinstance(source, Node):
+        _check_names(source)
+        return source, arrange(source, prefetch)
+    root = directory_tree(source)
     return root, arrange(root, prefetch)
 
 
@@ -208,8 +209,7 @@ def _check_names(root: Node) -> None:
 
 def _shown(files: Iterable[Node], total: int | None, progress: bool) -> Iterator[Node]:
     """The files one by one, with a bar of bytes."""
-    hidden = None if progress else True  # None: on a terminal only
-    with tqdm(total=total, unit="B", unit_scale=True, desc="build", delay=2, leave=False, disable=hidden) as bar:
+    with progress_bar(progress, total, "build") as move:
         for node in files:
             yield node
-            bar.update(node.size)
+            move(node.size)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from storage.errors import ConfigError, FormatError
-from storage.image.build._blob import ChunkList, Sink
 from storage.image.build._build import BuildResult, build
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node, walk
 from storage.image.build._open_tar import open_tar
 from storage.image.build._partial import Partial
+from storage.image.build._sink import Sink
 from storage.image.build._tar_headers import TarStream, tar_entries
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._tarfs import write_tarfs

@@ -132,6 +132,7 @@ class _Space:
         self.block_size = block_size
         self.offset = BLOCK_SIZE
         self._rooms: list[deque[int]] = [deque() for _ in range(self.block_size // SLOT_SIZE)]
+        self._any = 0  # a bit for each size of room that there is
 
     def align(self, unit: int) -> None:
         """Move the end up to a multiple."""
@@ -155,17 +156,21 @@ class _Space:
         if size >= self.block_size:
             return 0
         slots = -(-size // SLOT_SIZE)
-        for room in range(slots, self.block_size // SLOT_SIZE):
-            if self._rooms[room]:
-                place = self._rooms[room].popleft() + self.block_size - room * SLOT_SIZE
-                self._remember(place + slots * SLOT_SIZE)
-                return place
-        return 0
+        enough = self._any >> slots
+        if not enough:
+            return 0
+        room = slots + (enough & -enough).bit_length() - 1
+        place = self._rooms[room].popleft() + self.block_size - room * SLOT_SIZE
+        if not self._rooms[room]:
+            self._any ^= 1 << room
+        self._remember(place + slots * SLOT_SIZE)
+        return place
 
     def _remember(self, offset: int) -> None:
         if offset % self.block_size:
             room = (self.block_size - offset % self.block_size) // SLOT_SIZE
             self._rooms[room].append(offset - offset % self.block_size)
+            self._any |= 1 << room
 
 
 def _up(value: int, unit: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +17,8 @@ from storage.errors import FormatError, UnsupportedError
 from storage.image._ondisk import XATTR_PREFIXES
 
 __all__ = ["Content", "Node", "directory_tree", "walk"]
+
+_KNOWN_XATTRS = tuple(XATTR_PREFIXES.values())
 
 
 class Content(Protocol):
@@ -122,23 +126,27 @@ def directory_tree(path: str | Path, leave_out: Collection[str] = ()) -> Node:
     folders = [(root, os.fsencode(path))]
     while folders:
         folder, place = folders.pop()
-        try:
-            names = sorted(os.listdir(place))
-            if folder is root:
-                names = [name for name in names if os.fsdecode(name) not in leave_out]
-        except OSError as error:
-            raise FormatError(f"cannot be read: {error.strerror}", path=os.fsdecode(place)) from error
-        for name in names:
-            child = _node(name, os.path.join(place, name))
+        for entry in _entries(place):
+            if folder is root and os.fsdecode(entry.name) in leave_out:
+                continue
+            child = _node(entry.name, entry.path, entry)
             folder.children.append(child)
             if child.is_dir:
-                folders.append((child, os.path.join(place, name)))
+                folders.append((child, entry.path))
     return root
 
 
-def _node(name: bytes, path: bytes) -> Node:
+def _entries(place: bytes) -> list[os.DirEntry[bytes]]:
     try:
-        info = os.lstat(path)
+        with os.scandir(place) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=os.fsdecode(place)) from error
+
+
+def _node(name: bytes, path: bytes, entry: os.DirEntry[bytes] | None = None) -> Node:
+    try:
+        info = entry.stat(follow_symlinks=False) if entry else os.lstat(path)
         node = Node(
             name=name,
             path=os.fsdecode(path),
@@ -152,7 +160,7 @@ def _node(name: bytes, path: bytes) -> Node:
         if node.is_reg:
             node.size = info.st_size
             node.identity = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
-            node.open = lambda: open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
+            node.open = partial(io.FileIO, path)
         elif node.is_link:
             node.target = os.readlink(path)
             node.size = len(node.target)
@@ -168,8 +176,7 @@ def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:
         return ()
-    known = tuple(XATTR_PREFIXES.values())
     for name in names:
-        if not name.startswith(known):
+        if not name.startswith(_KNOWN_XATTRS):
             raise UnsupportedError(f"extended attribute {name!r} has no place in RAFS", path=os.fsdecode(path))
     return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names))

@@ -12,9 +12,9 @@ __all__ = ["Partial"]
 class Partial:
     """A file under another name until it is kept."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, buffering: int = 1 << 20) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".partial-", dir=folder)
-        self.file = os.fdopen(descriptor, "wb", buffering=1 << 20)
+        self.file = os.fdopen(descriptor, "wb", buffering=buffering)
         self._name: Path | None = Path(name)
 
     def keep(self, path: Path | None) -> None:

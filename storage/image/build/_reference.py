@@ -13,10 +13,11 @@ import numpy as np
 from storage.codec import Compressor, Digester, compress
 from storage.image._ondisk import BLOCK_SIZE, META_HEADER, META_MAGIC
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import ChunkList, Sink
 from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
+from storage.image.build._sink import Sink
 from storage.image.build._toc import Toc, tar_header, write_bootstrap, write_digests, write_toc
 
 __all__ = ["RefMeta", "Referenced", "write_reference"]

@@ -11,8 +11,8 @@ from storage.codec import Compressor, Digester
 from storage.errors import FormatError
 from storage.image._ondisk import MAX_CHUNKS_PER_BLOB
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import ChunkList
 from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
 from storage.image.build._tar_headers import TAR_BLOCK, Source, TarStream

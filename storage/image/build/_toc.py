@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from storage.codec import Compressor, compress
-from storage.image._locate import TOC_COMPRESSORS, TOC_ENTRY
-from storage.image.build._blob import Sink
+from storage.image._contents import TOC_COMPRESSORS, TOC_ENTRY
+from storage.image.build._sink import Sink
 
 __all__ = ["Toc", "tar_header", "write_bootstrap", "write_digests", "write_toc"]
 

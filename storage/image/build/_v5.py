@@ -10,9 +10,11 @@ from dataclasses import replace
 
 from storage.codec import Compressor
 from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._blob import ChunkList, Sink, write_chunks
+from storage.image.build._blob import write_chunks
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
+from storage.image.build._sink import Sink
 from storage.image.build._toc import tar_header
 from storage.image.build._v5_bootstrap import dump_bootstrap
 
@@ -91,16 +93,15 @@ class _Leading:
     def __init__(self, files: Iterable[Node], count: int) -> None:
         self._files = files
         self._count = count
-        self._last = -1
+        self._first: list[Node] = []
 
     def __iter__(self) -> Iterator[Node]:
-        for number, node in enumerate(self._files):
+        for node in self._files:
+            if len(self._first) < self._count:
+                self._first.append(node)
             yield node
-            if number < self._count:
-                self._last = max([self._last, *node.chunks])
 
     def stored(self, chunks: ChunkList) -> int:
-        """Bytes of their chunks, which come first."""
-        if self._last < 0:
-            return 0
-        return chunks.compressed_offset[self._last] + chunks.compressed_size[self._last]
+        """Bytes of their chunks, which come first and are written by now."""
+        last = max((row for node in self._first for row in node.chunks), default=-1)
+        return 0 if last < 0 else chunks.compressed_offset[last] + chunks.compressed_size[last]

@@ -14,7 +14,7 @@ import numpy as np
 from storage.codec import Compressor, Digester, digest
 from storage.errors import FormatError
 from storage.image.blob_info import BlobInfo
-from storage.image.build._blob import ChunkList
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node
 from storage.image.v5._ondisk import (
     ALIGNMENT,

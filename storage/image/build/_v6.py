@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from storage.image.blob_info import BlobInfo
-from storage.image.build._blob import OWN, ChunkList, Sink, write_chunks
+from storage.image.build._blob import write_chunks
 from storage.image.build._blob_meta import write_meta
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._chunk_dict import ChunkDict
+from storage.image.build._chunk_list import OWN, ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
+from storage.image.build._sink import Sink
 from storage.image.build._toc import Toc, write_bootstrap, write_toc
 
 __all__ = ["write_v6"]

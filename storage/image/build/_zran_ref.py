@@ -25,9 +25,10 @@ from storage.image._ondisk import (
     ZRAN_CONTEXT,
 )
 from storage.image.blob_info import BlobFeatures
-from storage.image.build._blob import ChunkList, Sink
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node
 from storage.image.build._reference import Referenced, RefMeta, write_reference
+from storage.image.build._sink import Sink
 from storage.image.build._tar_headers import TarStream
 from storage.image.build._tar_tree import TarTree
 

@@ -11,7 +11,7 @@ from storage.errors import FormatError
 from storage.image._ondisk import CHUNK_RECORD
 from storage.image._open import Bootstrap
 from storage.image.blob_info import BlobInfo
-from storage.image.build._blob import ChunkList
+from storage.image.build._chunk_list import ChunkList
 
 __all__ = ["Gathered", "chunk_list", "in_order_of_use"]
 

@@ -16,8 +16,8 @@ from storage.image._locate import locate
 from storage.image._open import Bootstrap, open_bootstrap
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build import Node, image_tree
-from storage.image.build._blob import ChunkList
 from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import walk
 from storage.image.build._prefetch import arrange

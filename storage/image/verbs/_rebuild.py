@@ -24,14 +24,17 @@ from storage.image._image import Image
 from storage.image._locate import Located, locate
 from storage.image._ondisk import CHUNK_HAS_CRC32, CHUNK_IS_COMPRESSED, RECORD_IS_ENCRYPTED
 from storage.image._open import Bootstrap, open_bootstrap, open_image
+from storage.image._source import BlobSource, save_blob
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build import Node, image_tree
-from storage.image.build._blob import OWN, ChunkList, Sink, Unit, pack
+from storage.image.build._blob import pack
 from storage.image.build._blob_meta import write_meta
 from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.build._chunk_list import OWN, ChunkList, Unit
 from storage.image.build._layout import place_nodes
 from storage.image.build._prefetch import arrange
 from storage.image.build._recipe import Recipe
+from storage.image.build._sink import Sink
 from storage.image.build._toc import Toc
 from storage.image.tables import PLAIN
 from storage.image.verbs._chunk_lists import Gathered
@@ -71,7 +74,7 @@ class Rebuilt:
 def rebuild(
     path: str | Path,
     out: str | Path,
-    blobs: str | Path | None,
+    blobs: str | Path | BlobSource | None,
     choose: Callable[[Image], I64],
     features: BlobFeatures = BlobFeatures(0),  # noqa: B008
     *,
@@ -113,7 +116,7 @@ def rebuild(
                 partial.replace(blob)
             for kept in new:
                 if kept is not info:
-                    _take_over(located.blobs / kept.blob_id, out / "blobs" / kept.blob_id)
+                    _take_over(located.blobs, kept.blob_id, out / "blobs" / kept.blob_id)
             (Path(folder) / "bootstrap").write_bytes(made)
             (Path(folder) / "bootstrap").replace(out / "bootstrap")
     except OSError as error:
@@ -236,7 +239,9 @@ def _move(
         place, index = -(-(place + len(plain)) // 4096) * 4096, index + 1
 
 
-def _stored(image: Image, reader: ChunkReader, row: int, recipe: Recipe, plain: bytes) -> tuple[bytes, int]:
+def _stored(
+    image: Image, reader: ChunkReader, row: int, recipe: Recipe, plain: bytes
+) -> tuple[bytes | memoryview, int]:
     """A chunk as the new blob has it, and its flags."""
     columns = image.chunks
     info = image.infos[int(columns.blob[row])]
@@ -245,8 +250,8 @@ def _stored(image: Image, reader: ChunkReader, row: int, recipe: Recipe, plain: 
         offset, size = int(columns.compressed_offset[row]), int(columns.compressed_size[row])
         stored = bytes(reader.stored(int(columns.blob[row]), offset, size))
         return stored, flags | (CHUNK_IS_COMPRESSED if columns.compressed[row] else 0)
-    stored, compressed = pack(recipe, plain)
-    return stored, flags | (CHUNK_IS_COMPRESSED if compressed else 0)
+    packed, compressed = pack(recipe, plain)
+    return packed, flags | (CHUNK_IS_COMPRESSED if compressed else 0)
 
 
 def _listed(image: Image, root: Node) -> list[Node]:
@@ -256,9 +261,15 @@ def _listed(image: Image, root: Node) -> list[Node]:
     return arrange(root, [paths[row][0] for row in wanted if paths[row]]).listed
 
 
-def _take_over(source: Path, target: Path) -> None:
+def _take_over(blobs: Path | BlobSource, blob_id: str, target: Path) -> None:
     """Have a blob in another folder too: by another name of the file where that is possible."""
-    if target.exists() or not source.exists():
+    if target.exists():
+        return
+    if not isinstance(blobs, Path):
+        save_blob(blobs, blob_id, target)
+        return
+    source = blobs / blob_id
+    if not source.exists():
         return
     try:
         os.link(source, target)
