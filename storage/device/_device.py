@@ -126,11 +126,17 @@ class BlobDevice:
         BackendError, IntegrityError, CacheError
             If a chunk could not be fetched, does not match its digest, or cannot be cached.
         """
-        used = self._come()
+        used = self._used
+        used.inside.append(None)  # as `_come` does, without the calls, which cost a small read a tenth
+        if used is not self._used:
+            used.go()
+            used = self._come()
         try:
             return used.thing.read(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id)
         finally:
-            used.go()
+            used.inside.pop()
+            if used.retired:
+                used.notice()
 
     def blob_object(self, blob_index: int) -> BlobObject:
         """A blob in the cache, by ranges.

@@ -16,27 +16,32 @@ class Used(Generic[T]):
     Coming and going takes no lock, as a list can be appended to and popped from by any number of threads.
     """
 
-    __slots__ = ("_gone", "_inside", "_retired", "thing")
+    __slots__ = ("_gone", "inside", "retired", "thing")
 
     def __init__(self, thing: T) -> None:
         self.thing = thing
-        self._inside: list[None] = []
-        self._retired = False
+        self.inside: list[None] = []
+        self.retired = False
         self._gone = threading.Event()
 
     def come(self) -> None:
         """Somebody uses it; he has to see afterwards whether it still is the one in use."""
-        self._inside.append(None)
+        self.inside.append(None)
 
     def go(self) -> None:
         """And no longer does."""
-        self._inside.pop()
-        if self._retired and not self._inside:
+        self.inside.pop()
+        if self.retired:
+            self.notice()
+
+    def notice(self) -> None:
+        """Wake who waits for the last to go, if that was he."""
+        if not self.inside:
             self._gone.set()
 
     def retire(self) -> None:
         """Wait until nobody uses it; nobody new may come by now, but those who look once and leave."""
-        self._retired = True
-        while self._inside:
+        self.retired = True
+        while self.inside:
             self._gone.wait()
             self._gone.clear()
