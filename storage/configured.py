@@ -84,6 +84,7 @@ def open_configured(
         stats=_stats_of(config.rafs or RafsConfig()),
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
+        dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:
@@ -94,9 +95,7 @@ def open_configured(
     return rafs
 
 
-def open_backends(
-    image: Located, config: ConfigV2, recorder: Recorder | None = None
-) -> MeteredBackend | RoutedBackend:
+def open_backends(image: Located, config: ConfigV2, recorder: Recorder | None = None) -> MeteredBackend | RoutedBackend:
     """All that a configuration says of where an image's blobs are: its backend, and those of external blobs.
 
     Without a section `backend` it is the image's own; see `storage.factory.default_backend`.
