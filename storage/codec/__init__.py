@@ -2,7 +2,7 @@
 
 from storage.codec._buffers import buffer
 from storage.codec._cipher import Cipher, decrypt, encrypt
-from storage.codec._compress import Compressor, compress, decompress_into
+from storage.codec._compress import Compressor, compress, compress_all, decompress_into
 from storage.codec._digest import Digester, crc32c, digest
 from storage.codec._libz import WINDOW
 from storage.codec._zran import InflateContext, inflate_piece
@@ -18,6 +18,7 @@ __all__ = [
     "ZranReader",
     "buffer",
     "compress",
+    "compress_all",
     "crc32c",
     "decompress_into",
     "decrypt",

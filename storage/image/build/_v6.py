@@ -36,6 +36,7 @@ def write_v6(
     *,
     dictionary: ChunkDict | None = None,
     listed: Sequence[Node] = (),
+    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -47,6 +48,8 @@ def write_v6(
         Chunks that need not be written.
     listed
         Nodes of the prefetch table.
+    in_turn
+        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def write_v6(
         The chunks, the blob's id or None where there is no blob, and the bootstrap.
     """
     toc = Toc()
-    chunks = write_chunks(files, out, recipe, dictionary)
+    chunks = write_chunks(files, out, recipe, dictionary, in_turn=in_turn)
     own = write_meta(chunks, out, recipe, toc) if chunks.units else None
     if own is not None and recipe.toc and not recipe.inline:
         own = _with_toc(own, out, toc)
