@@ -2,82 +2,82 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, ShapedBackend
-from storage.cache import FileCache
-from storage.cache.folder import check_owner
-from storage.device import BlobInfo
-from storage.errors import CacheError, ConfigError, FormatError
-from storage.events import Cause, Kind, Recorder
+from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.blob_metas import blob_metas
+from storage.cache import CacheKind, DummyCache, FileCache
+from storage.errors import ConfigError
+from storage.events import Recorder
 from storage.fs import Rafs
-from storage.image import (
-    BlobMeta,
-    Located,
-    blob_meta_span,
-    load_blob_meta_file,
-    locate,
-    open_bootstrap,
-    read_blob_meta,
-)
+from storage.image import Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
+from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
-__all__ = ["open_store"]
+__all__ = ["default_backend", "open_store"]
 
 
 def open_store(
-    image: str | Path,
+    image: str | Path | Located,
     blobs: str | Path | None = None,
     *,
-    cache_dir: str | Path,
+    cache_dir: str | Path | None,
     backend: BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
     amplify_io: int = 1 << 20,
+    kind: CacheKind | None = None,
     capacity: int | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
+    prefetch_batch: int | None = None,
+    prefetch_bandwidth: int = 0,
     journal: bool = False,
+    stats: FsIoStats | None = None,
 ) -> Rafs:
     """Open an image for reading through a cache.
 
     Parameters
     ----------
     image, blobs
-        A bootstrap and the folder of its blobs; see `storage.image.locate`.
+        A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
-        Where chunks are kept.
+        Where chunks are kept; None to keep nothing, and ask the backend each time.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
     link
         A link to put the backend behind.
-    plan, amplify_io
+    plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    capacity, policy, prefetch_workers, journal
+    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
     recorder
         Where events go.
+    stats
+        Where operations on files are counted; by default in total only.
 
     Raises
     ------
     FormatError, BackendError, CacheError, ConfigError
         If the image, a blob or the cache folder is not usable.
     """
-    plan_options(plan, amplify_io)  # refused before anything is opened
-    if capacity is not None and capacity < 0:
-        raise ConfigError("a cache cannot hold less than nothing", field="capacity")
-    located = locate(image, blobs)
+    plan_options(plan, amplify_io, prefetch_batch=prefetch_batch)  # refused before anything is opened
+    if capacity is not None and (capacity < 0 or cache_dir is None):
+        raise ConfigError("a cache cannot hold less than nothing, nor can none be bounded", field="capacity")
+    located = image if isinstance(image, Located) else locate(image, blobs)
     bootstrap = open_bootstrap(located)
-    source = _backend_of(located, blobs, recorder) if backend is None else backend
+    opened_here = None if backend is not None else default_backend(located, blobs, recorder)
+    source = backend if backend is not None else opened_here
+    assert source is not None
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
@@ -85,73 +85,53 @@ def open_store(
         source.get_reader(info.blob_meta_id) if info.meta_blob_id else reader
         for info, reader in zip(bootstrap.infos, readers, strict=True)
     ]
-    folder = Path(cache_dir)
+    folder = None if cache_dir is None else Path(cache_dir)
     if bootstrap.has_blob_meta:
-        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap.infos, metas, folder, recorder))
+        opened = bootstrap.with_blob_meta(blob_metas(bootstrap, metas, folder, recorder))
     else:
         opened = bootstrap.image()
-    options = plan_options(plan, amplify_io, opened.version)
-    cache = FileCache(
-        folder,
-        opened.infos,
-        opened.blobs,
-        opened.chunks,
-        readers,
-        options,
-        capacity=capacity,
-        policy=policy,
-        arena=arena_of(len(opened.chunks)),
-        recorder=recorder,
-        prefetch_workers=prefetch_workers,
-        journal=journal,
-    )
-    return Rafs(opened, cache, Amplifier(opened, amplify_io) if opened.version == 5 and amplify_io else None)
+    options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
+    cache: FileCache | DummyCache
+    if folder is None:
+        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    else:
+        cache = FileCache(
+            folder,
+            opened.infos,
+            opened.blobs,
+            opened.chunks,
+            readers,
+            options,
+            kind=kind or CacheKind(),
+            capacity=capacity,
+            policy=policy,
+            arena=arena_of(len(opened.chunks)),
+            recorder=recorder,
+            prefetch_workers=prefetch_workers,
+            prefetch_bandwidth=prefetch_bandwidth,
+            journal=journal,
+        )
+    widens = folder is not None and opened.version == 5 and amplify_io > 0
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
+    rafs.backends = meters_of(source)
+    if opened_here is not None:
+        rafs.owned.append(opened_here.close)
+    return rafs
 
 
-def _backend_of(located: Located, blobs: str | Path | None, recorder: Recorder | None) -> BlobBackend:
-    """Where the blobs of an image are, if nobody says."""
-    pulled = located.path.parent / BACKEND_FILE
-    if blobs is None and pulled.is_file():
-        return load_backend(pulled, recorder)
-    return LocalFs(located.blobs)
+def default_backend(
+    located: Located, blobs: str | Path | None = None, recorder: Recorder | None = None
+) -> MeteredBackend:
+    """Where the blobs of an image are, if nobody says: in their folder, or in the registry that it was pulled from.
 
-
-def _blob_metas(
-    infos: Sequence[BlobInfo], readers: Sequence[BlobReader], folder: Path, recorder: Recorder | None
-) -> list[BlobMeta]:
-    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_owner(folder, infos)
-        return [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
-    except OSError as error:
-        raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
-
-
-def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recorder | None) -> BlobMeta:
-    path = folder / f"{info.blob_id}.blob.meta"
-    if path.exists():
-        try:
-            return load_blob_meta_file(path.read_bytes(), info)
-        except FormatError as error:
-            raise CacheError(f"{error.message}: remove it", path=path) from error
-    meta = read_blob_meta(_fetch(info, reader, recorder), info)
-    partial = path.with_suffix(".meta.partial")
-    partial.write_bytes(meta.content)
-    partial.replace(path)
-    return meta
-
-
-def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
-    offset, length = blob_meta_span(info)
-    if offset + length > reader.blob_size():
-        raise FormatError("the blob ends before its blob.meta does", blob=info.blob_id, offset=offset)
-    raw = memoryview(bytearray(length))
-    start = time.monotonic_ns()
-    transfer = reader.read_into(raw, offset)
-    if recorder is not None:
-        where = {"fetch_id": info.blob_index, "blob": info.blob_index, "offset": offset, "length": length}
-        duration = time.monotonic_ns() - start
-        recorder.log(kind=Kind.REQUEST, t_ns=start, dur_ns=duration, ttfb_ns=transfer.ttfb_ns, **where)
-        recorder.log(kind=Kind.FETCH, cause=Cause.META, t_ns=start, **where)
-    return raw
+    Raises
+    ------
+    ConfigError
+        If the file that says which registry is broken.
+    """
+    pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
+    if pulled is not None:
+        return pulled
+    if not isinstance(located.blobs, Path):
+        return MeteredBackend(cast(BlobBackend, located.blobs))
+    return MeteredBackend(LocalFs(located.blobs), "localfs")

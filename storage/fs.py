@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from storage.cache import FileCache
+from storage.backend import MeteredBackend
+from storage.cache import DummyCache, FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
 from storage.errors import PathError
 from storage.image import Image
 from storage.image.v5 import Amplifier
+from storage.metrics import Fop, FsIoStats
+from storage.plan import plan_prefetch
 
 __all__ = ["Rafs"]
+
+_log = logging.getLogger("storage.fs")
 
 
 class Rafs:
     """An image opened for reading: metadata from its tables, data through a `BlobDevice`.
 
-    With an `amplifier`, reads of a v5 image are widened as nydusd's file system layer does.
+    What is done to files is counted in `stats`, file by file if those say so. With an `amplifier`,
+    reads of a v5 image are widened as nydusd's file system layer does.
+
+    Where blobs come from is in `backends`, each with its metrics, unless a backend was given that has none.
 
     Files are named by path, or by their row in the image's inode table, which saves the
     look-up. Safe to use from several threads.
@@ -30,13 +39,22 @@ class Rafs:
     ...     rafs.read("/json/__init__.py", 0, 4096)
     """
 
-    def __init__(self, image: Image, cache: FileCache, amplifier: Amplifier | None = None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        cache: FileCache | DummyCache,
+        amplifier: Amplifier | None = None,
+        stats: FsIoStats | None = None,
+    ) -> None:
         self.image = image
+        self.stats = stats or FsIoStats()
         self.cache = cache
         self._amplifier = amplifier
         self.owned: list[Callable[[], object]] = []  # called when it is closed
+        self.backends: list[MeteredBackend] = []
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
         self._blob = image.chunks.blob.data
+        self._nid = image.inodes.nid.data
 
     def lookup(self, path: str | bytes) -> int:
         """The inode row of a path.
@@ -46,19 +64,30 @@ class Rafs:
         PathError
             If there is no such file.
         """
-        return self.image.lookup(path)
+        try:
+            row = self.image.lookup(path)
+        except PathError:
+            self.stats.count(Fop.LOOKUP, 0, failed=True)
+            raise
+        self._count(Fop.LOOKUP, row)
+        return row
+
+    def _count(self, fop: Fop, row: int) -> int:
+        self.stats.count(fop, self._nid[row])
+        return row
 
     def readdir(self, path: str | bytes) -> list[str]:
         """Names in a folder, in the image's order."""
-        return [name.decode("utf-8", "surrogateescape") for name, _ in self.image.children(self.lookup(path))]
+        row = self._count(Fop.READDIR, self.lookup(path))
+        return [name.decode("utf-8", "surrogateescape") for name, _ in self.image.children(row)]
 
     def stat(self, path: str | bytes) -> Any:
         """What the image knows of a file; see `Image.stat`."""
-        return self.image.stat(self.lookup(path))
+        return self.image.stat(self._count(Fop.GETATTR, self.lookup(path)))
 
     def readlink(self, path: str | bytes) -> str:
         """Where a symbolic link points."""
-        return self.image.readlink(self.lookup(path)).decode("utf-8", "surrogateescape")
+        return self.image.readlink(self._count(Fop.READLINK, self.lookup(path))).decode("utf-8", "surrogateescape")
 
     def read(self, file: str | bytes | int, offset: int = 0, length: int = -1) -> bytes:
         """Bytes of a regular file, fewer than `length` at its end; by default all.
@@ -91,7 +120,9 @@ class Rafs:
             size = self._read(row, offset, buffer, max(asked, len(buffer)), read_id)
         except BaseException as error:
             self.cache.log.failed_read(start, read_id, error)
+            self.stats.count(Fop.READ, self._nid[row], 0, (time.monotonic_ns() - start) // 1000, failed=True)
             raise
+        self.stats.count(Fop.READ, self._nid[row], size, (time.monotonic_ns() - start) // 1000)
         self.cache.log.read(start, read_id, offset, len(buffer), size)
         return size
 
@@ -127,6 +158,34 @@ class Rafs:
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
         self.cache.prefetch(rows)
+
+    def prefetch_files(self, files: Sequence[str] | None = None, prefetch_all: bool = False) -> None:
+        """Have what nydusd would read ahead fetched in the background; see `storage.plan.plan_prefetch`.
+
+        Parameters
+        ----------
+        files
+            Files and folders, in the place of the image's prefetch table; those that are not there are
+            skipped, with a word in the log. ``["/"]`` stands for everything.
+        prefetch_all
+            Whether everything else comes after them.
+        """
+        if isinstance(self.cache, DummyCache):
+            return  # there is no place for what would be fetched
+        rows = None if files is None else [row for path in files for row in self._found(path)]
+        decider = self.cache.decider
+        self.cache.prefetch_batches(plan_prefetch(self.image, decider.layout, decider.options, rows, prefetch_all))
+
+    def _found(self, path: str) -> list[int]:
+        try:
+            return [self.lookup(path)]
+        except PathError as error:
+            _log.warning("not prefetched: %s", error)
+            return []
+
+    def prefetch_streams(self) -> None:
+        """Have each blob read whole in the background, as one stream."""
+        self.cache.prefetch_streams()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""

@@ -16,15 +16,16 @@ from storage.backend._faulty import (
 from storage.backend._http_proxy import HttpProxy
 from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
-from storage.backend._metered import MeteredBackend
+from storage.backend._metered import MeteredBackend, meters_of
+from storage.backend._metrics_table import metrics_rows
 from storage.backend._oss import Oss
 from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
+from storage.backend._routed import RoutedBackend
 from storage.backend._s3 import S3
 from storage.backend._shaped import Link, ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._stream import copy_blob
-from storage.backend._throttle import ThrottledBackend
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
@@ -45,14 +46,16 @@ __all__ = [
     "Refuse",
     "RequestSource",
     "Reset",
+    "RoutedBackend",
     "ShapedBackend",
     "Stall",
-    "ThrottledBackend",
     "Transfer",
     "Truncate",
     "WrappedReader",
     "WrongBytes",
     "copy_blob",
+    "meters_of",
+    "metrics_rows",
     "open_plugin",
     "plugin_names",
     "prefetching",

@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
+from storage.backend._metrics_table import metrics_html
+from storage.backend._routed import RoutedBackend
 from storage.backend._wrapped import WrappedReader
+from storage.metrics import millis_class, size_class
 
-__all__ = ["MeteredBackend"]
+__all__ = ["MeteredBackend", "meters_of"]
 
-# By the number of bits of a size in KiB: under 1 KiB, 4, 16, 64, 128, 512 KiB, 1 MiB, and more.
-_SIZE_CLASS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 5, 6, 7)
-_LATENCY_MS = (1, 20, 50, 100, 500, 1000, 2000)
 _CLASSES = 8
 
 
@@ -51,14 +51,24 @@ class MeteredBackend:
 
     def _count(self, millis: int, received: int) -> None:
         size = max(received, 0)
-        size_class = _SIZE_CLASS[min((size >> 10).bit_length(), len(_SIZE_CLASS) - 1)]
-        latency_class = sum(millis > limit for limit in _LATENCY_MS)
+        by_size = size_class(size)
         with self._lock:
             self._errors += received < 0
             self._amount += size
             self._millis += millis
-            self._millis_by_size[size_class] += millis
-            self._counts[size_class][latency_class] += 1
+            self._millis_by_size[by_size] += millis
+            self._counts[by_size][millis_class(millis)] += 1
+
+    def close(self) -> None:
+        """Close what keeps connections."""
+        if (close := getattr(self.inner, "close", None)) is not None:
+            close()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the backend counts besides, by name: of one over HTTP, those of `storage.backend.http.Metrics`."""
+        client = getattr(self.inner, "client", None)
+        return client.metrics.snapshot() if client is not None else {}
 
     def metrics(self) -> dict[str, Any]:
         """What nydusd answers at ``/api/v1/metrics/backend``, key for key."""
@@ -75,5 +85,18 @@ class MeteredBackend:
                 "read_latency_sizes_dist": [list(row) for row in self._counts],
             }
 
+    def _repr_html_(self) -> str:
+        return metrics_html([self])
+
     def __repr__(self) -> str:
         return f"MeteredBackend({self.inner!r})"
+
+
+def meters_of(backend: BlobBackend) -> list[MeteredBackend]:
+    """What meters there are in a backend, wrapped in whatever."""
+    if isinstance(backend, MeteredBackend):
+        return [backend]
+    if isinstance(backend, RoutedBackend):
+        return [meter for one in backend.backends for meter in meters_of(one)]
+    inner = getattr(backend, "inner", None)
+    return [] if inner is None else meters_of(inner)

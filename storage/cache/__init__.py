@@ -1,6 +1,8 @@
 """The cache between device and backend, in nydusd's file formats."""
 
-from storage.cache._chunk_map import read_chunk_map
+from storage.cache._dummycache import DummyCache
 from storage.cache._filecache import FileCache
+from storage.cache._kind import CacheKind
+from storage.cache.maps import read_chunk_map
 
-__all__ = ["FileCache", "read_chunk_map"]
+__all__ = ["CacheKind", "DummyCache", "FileCache", "read_chunk_map"]

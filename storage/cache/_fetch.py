@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from storage.backend import BlobReader, Transfer
 from storage.codec import buffer
-from storage.device import BlobInfo
 from storage.errors import CacheError, IntegrityError, StorageError
 from storage.events import Cause, Kind
 from storage.image.decode import Decoder, Fetched
-from storage.image.tables import Chunks
 from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
 
 if TYPE_CHECKING:
@@ -29,26 +27,27 @@ _log = logging.getLogger("storage.cache")
 class Fetcher:
     """Does the fetches of a cache, each in the thread that asked for it."""
 
-    def __init__(
-        self, cache: FileCache, infos: Sequence[BlobInfo], chunks: Chunks, readers: Sequence[BlobReader]
-    ) -> None:
+    def __init__(self, cache: FileCache, decoder: Decoder, readers: Sequence[BlobReader]) -> None:
         self._cache = cache
-        self._decoder = Decoder(infos, chunks)
-        self._readers = readers
+        self._decoder = decoder
+        self.readers = readers
         self._refused = False
         # The first ones are those of the blobs' blob.meta.
-        self._ids = itertools.count(len(infos))
+        self._ids = itertools.count(len(readers))
         self._layout = layout = cache.decider.layout
         self._blob, self._start, self._end = layout.blob, layout.start, layout.end
-        self._offset, self._size, self._unit = layout.offset, layout.size, layout.unit
+        self._size, self._unit = layout.size, layout.unit
 
-    def fetch(self, read: Read, cursor: Cursor | None, read_id: int) -> None:
-        """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file."""
+    def fetch(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> None:
+        """Execute a FETCH: the user's bytes go to `cursor`, admitted chunks to the cache file.
+
+        It is asked of `source`, where one is given.
+        """
         cache = self._cache
         rows = read.chunks
         fetch_id = next(self._ids)
         begun = time.monotonic_ns()
-        data = self._request(rows, read_id, fetch_id)
+        data = self._request(rows, read_id, fetch_id, source)
         with cache.changed:
             status = cache.decider.state.status
             there = {row: status[row] in (READY, STORING) for row in rows}
@@ -60,20 +59,30 @@ class Fetcher:
         with cache.changed:
             if persisted:
                 self._mark_ready(persisted, read_id, fetch_id)
+            if read.reg[Reg.KIND] == PREFETCH:
+                cache.counted.prefetched(len(data), time.monotonic_ns() - begun)
             cache.decider.persisted(read)
             cache.changed.notify_all()
 
-    def _request(self, rows: range, read_id: int, fetch_id: int) -> memoryview:
+    def passed_by(self, begun: int, blob: int, offset: int, length: int) -> None:
+        """Bytes of a stream were received for nothing."""
+        fetch_id = next(self._ids)
+        self._cache.log.request(begun, -1, fetch_id, blob, offset, length, Transfer(length, 0))
+        self._cache.log.fetched(begun, -1, fetch_id, blob, -1, (offset, length), Cause.GAP, 0, False)
+
+    def _request(self, rows: range, read_id: int, fetch_id: int, source: BlobReader | None) -> memoryview:
         blob, start = self._blob[rows.start], self._start[rows.start]
         data = buffer("fetched", self._end[rows[-1]] - start)
-        self._read_into(data, blob, start, read_id, fetch_id)
+        self._read_into(data, blob, start, read_id, fetch_id, source)
         return data
 
-    def _read_into(self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int) -> None:
+    def _read_into(
+        self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int, source: BlobReader | None = None
+    ) -> None:
         begun = time.monotonic_ns()
         transfer: Transfer | None = None
         try:
-            transfer = self._readers[blob].read_into(data, start)
+            transfer = (self.readers[blob] if source is None else source).read_into(data, start)
         finally:
             self._cache.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
 
@@ -96,6 +105,7 @@ class Fetcher:
         begun, decoding, persisting, size = time.monotonic_ns(), 0, 0, 0
         pos, end = read.span.start, read.span.stop
         written: list[int] = []
+        put = -1
         for row in rows:
             listed = cursor is not None and pos < end and read.segments.chunk[pos] == row
             wanted = listed and read.segments.offset[pos] >= 0
@@ -119,7 +129,9 @@ class Fetcher:
             decoded = time.monotonic_ns()
             if row in admitted:
                 try:
-                    file.write(plain, self._offset[row])
+                    whole = None if self._unit[row] == put else data[self._start[row] - base : self._end[row] - base]
+                    file.put(row, plain, whole)
+                    put = self._unit[row]
                     written.append(row)
                 except CacheError as error:
                     self._not_kept(row, read_id, fetch_id, error)
@@ -135,7 +147,8 @@ class Fetcher:
         blob = self._blob[rows[0]]
         bits = [row - self._cache.first_chunk[blob] for row in rows]
         try:
-            self._cache.files[blob].map.set_ready(bits[0], bits[-1], bits)
+            self._cache.files[blob].map.set_ready(bits)
+            self._cache.counted.entries_count += len(rows)
         except CacheError as error:
             for row in rows:
                 self._not_kept(row, read_id, fetch_id, error)
@@ -157,7 +170,7 @@ class Fetcher:
                 blob = self._blob[row]
                 with cache.changed:
                     cache.files[blob].map.clear(row - cache.first_chunk[blob])
-                cache.files[blob].punch(self._offset[row], self._size[row])
+                cache.files[blob].remove(row)
                 cache.log.evicted(blob, row, self._size[row])
         finally:
             if victims:
@@ -200,5 +213,3 @@ def _cause(read: Read, wanted: bool, refetched: bool) -> Cause:
     if refetched:
         return Cause.REFETCH
     return Cause.DEMAND if wanted else Cause.AMPLIFY
-
-

@@ -6,26 +6,33 @@ asking the backend, decoding, writing) is done outside of it, by the thread that
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from storage.backend import BlobReader
-from storage.cache._blob_file import BlobFile
 from storage.cache._cursor import Cursor
 from storage.cache._fetch import Fetcher
+from storage.cache._kind import CacheKind
 from storage.cache._log import Log
 from storage.cache._prefetch import Prefetcher
 from storage.cache.folder import FolderLock
+from storage.cache.stores import BlobFile, Source, open_blob_file
 from storage.device import BlobInfo, Buffer
+from storage.errors import CacheError, ConfigError, IntegrityError, StorageError
 from storage.events import Recorder
+from storage.image.decode import Decoder
 from storage.image.tables import Blobs, Chunks
+from storage.metrics import CacheMetrics
 from storage.plan import (
+    ABSENT,
     BLOCKED,
     COMPLETE,
     EXACT,
@@ -36,20 +43,33 @@ from storage.plan import (
     USER,
     WAIT,
     YIELD,
+    Batches,
     Decider,
     Options,
     Policy,
     Read,
     Reg,
     Segments,
+    cut,
     keep_all,
     plan_layout,
+    views,
 )
 
 __all__ = ["FileCache"]
 
 # nydusd fetches a chunk itself when whoever claimed it takes longer.
 _PATIENCE_S = 2.0
+
+
+_AS_THEY_ARE = CacheKind()
+
+
+def _refuse_to_bound(file: BlobFile) -> None:
+    """Refuse to bound what cannot give back the space of a single chunk, or forgets what it holds."""
+    if not (file.gives_back and file.map.keeps):
+        message = "what is cached in this form cannot be evicted chunk by chunk"
+        raise ConfigError(message, field="capacity", path=file.path)
 
 
 class FileCache:
@@ -65,14 +85,16 @@ class FileCache:
         A reader of each blob, in the order of `infos`.
     options
         See `storage.plan.plan_options`.
+    kind
+        In what form chunks are kept.
     capacity
         Bytes of chunks that may be stored. A bounded folder is owned by one process.
     policy, arena
         What to evict; needed with a capacity. See `storage.plan.Policy`.
     recorder
         Where events go.
-    prefetch_workers
-        Threads that prefetch.
+    prefetch_workers, prefetch_bandwidth
+        Threads that prefetch, and bytes a second that they may ask for, 0 for no limit; see `storage.plan.new_budget`.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
 
@@ -91,36 +113,49 @@ class FileCache:
         readers: Sequence[BlobReader],
         options: Options,
         *,
+        kind: CacheKind = _AS_THEY_ARE,
         capacity: int | None = None,
         policy: Policy = keep_all,
         arena: tuple[int, int] = (1, 1),
         recorder: Recorder | None = None,
         prefetch_workers: int = 1,
+        prefetch_bandwidth: int = 0,
         journal: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
         self.files: list[BlobFile] = []
         try:
-            for info, count in zip(infos, blobs.chunk_count, strict=True):
-                self.files.append(BlobFile(self.folder, info, int(count)))
+            decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
+            for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
+                source = Source(info, views(layout), decoder, range(int(first), int(first + count)))
+                self.files.append(open_blob_file(self.folder, source, kind))
+                if capacity is not None:
+                    _refuse_to_bound(self.files[-1])
         except BaseException:
             self._close_files()
             raise
         self.log = Log(recorder)
-        self.decider = Decider(plan_layout(chunks), options, capacity, policy, arena, journal)
+        self.decider = Decider(layout, options, capacity, policy, arena, journal)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
+        self.chunk_counts = [int(count) for count in blobs.chunk_count]
         self._status = self.decider.state.status
         self._blob = self.decider.layout.blob
         self._offset = self.decider.layout.offset
-        self._unbounded = capacity is None
+        # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
+        self._unguarded = capacity is None and not kind.validate and all(file.is_plain for file in self.files)
+        self._checked = kind.validate or not all(file.is_plain for file in self.files)
+        self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
+        self.counted = CacheMetrics()
+        self._read_at_once = self.counted.read_at_once
         self._patience = None if options.plan == EXACT else _PATIENCE_S
         self._reads = itertools.count()
-        self._fetcher = Fetcher(self, infos, chunks, readers)
-        self._prefetcher = Prefetcher(self, prefetch_workers)
+        self.fetcher = Fetcher(self, decoder, readers)
+        self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
+        self._limited = prefetch_bandwidth > 0
         self._open()
 
     def _open(self) -> None:
@@ -130,7 +165,7 @@ class FileCache:
             rows += (np.flatnonzero(file.map.ready) + first).tolist()
         with self.changed:
             victims = self.decider.open(rows)
-        self._fetcher.evict(victims)
+        self.fetcher.evict(victims)
 
     def read(
         self,
@@ -141,7 +176,9 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
-        if len(rows) == 1 == len(buffers) and self._unbounded and self._status[rows[0]] == READY:
+        if self._limited and self._prefetcher.is_busy:
+            self._prefetcher.spend(sum(lengths))
+        if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if read_id is not None:
             return self._read(rows, offsets, lengths, buffers, read_id)
@@ -160,6 +197,7 @@ class FileCache:
 
         Without a capacity nothing is evicted, so what is ready stays so and no lock is needed.
         """
+        self._read_at_once()
         recorder = self._recorder
         start = 0 if recorder is None else time.monotonic_ns()
         if len(buffer) != length:
@@ -190,12 +228,17 @@ class FileCache:
     ) -> int:
         size = sum(lengths)
         cursor = Cursor(buffers, size)
-        if self._unbounded and self.is_ready(rows):
+        if self._unguarded and self.is_ready(rows):
             start = time.monotonic_ns()
-            self._copy(rows, offsets, lengths, cursor)
+            ranges = self._copy(rows, offsets, lengths, cursor)
+            self._read_at_once()
+            if ranges != 1:
+                with self.changed:
+                    self.counted.partial_hits += ranges - 1
             self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, size)
         else:
             with self.changed:
+                self.counted.total += 1
                 read = self.decider.begin(Segments(rows, offsets, lengths), USER)
             self.run(read, cursor, read_id)
         return size
@@ -207,7 +250,23 @@ class FileCache:
 
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
-        self._prefetcher.put(rows)
+        self.prefetch_batches(cut(self.decider.layout, self.decider.options, rows))
+
+    def prefetch_batches(self, batches: Batches) -> None:
+        """Have batches fetched in the background, each as one request; see `storage.plan.plan_prefetch`."""
+        self._prefetcher.put(batches)
+
+    def prefetch_streams(self) -> None:
+        """Have all blobs fetched in the background, each as one stream."""
+        self._prefetcher.put_blobs()
+
+    def start_prefetch(self) -> None:
+        """Take wishes again after `stop_prefetch`."""
+        self._prefetcher.start()
+
+    def stop_prefetch(self) -> None:
+        """Drop what is queued, and what is wished for from now on; requests in flight finish."""
+        self._prefetcher.stop()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
@@ -217,6 +276,13 @@ class FileCache:
     def stored(self) -> int:
         """Bytes of chunks admitted to the cache."""
         return int(self.decider.state.counters[STORED])
+
+    def metrics(self) -> dict[str, Any]:
+        """What nydusd answers at ``/api/v1/metrics/blobcache``; see `CacheMetrics` for what the names mean."""
+        with self.changed:
+            ready = len(self._status) > 0 and all(status == READY for status in self._status)
+            paths = (file.path for file in self.files)
+            return self.counted.to_dict(paths, self.folder, self._prefetcher.workers, ready)
 
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""
@@ -228,13 +294,15 @@ class FileCache:
             file.close()
         self._lock.release()
 
-    def run(self, read: Read, cursor: Cursor | None, read_id: int) -> bool:
-        """Do what the decider says until the read is complete.
+    def run(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> bool:
+        """Do what the decider says until the read is complete; what is to be fetched is asked of `source`, if given.
 
         Returns false if it is a prefetch that was told to stop.
         """
         waits: dict[int, tuple[int, int]] = {}
         action = 0
+        if self._looked_for is not None:
+            self._look_for(read.segments.chunk, self._looked_for)
         try:
             while True:
                 action = self._advance(read)
@@ -244,7 +312,7 @@ class FileCache:
                 elif action == WAIT:
                     self._wait(read, waits)
                 elif action == FETCH:
-                    self._fetcher.fetch(read, cursor, read_id)
+                    self.fetcher.fetch(read, cursor, read_id, source)
                 elif action == YIELD:
                     if not self._prefetcher.wait_for_users():
                         return False
@@ -275,11 +343,63 @@ class FileCache:
     def _serve(self, read: Read, cursor: Cursor, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
         start = time.monotonic_ns()
         span, (rows, offsets, lengths) = read.span, read.segments
-        part = slice(span.start, span.stop)
-        self._copy(rows[part], offsets[part], lengths[part], cursor)
+        part, ranges = slice(span.start, span.stop), 0
+        if self._checked:
+            part = slice(span.start, self._copy_checked(read, cursor))
+        else:
+            ranges = self._copy(rows[part], offsets[part], lengths[part], cursor)
         with self.changed:
-            self.decider.served(read)
-        self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits)
+            self.counted.partial_hits += ranges
+            self.counted.whole_hits += part.stop - part.start if self._checked else 0
+            if part.stop == span.stop:
+                self.decider.served(read)
+            else:
+                self._lose(read, part.stop, read_id)
+        if part.stop > part.start:
+            self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits)
+
+    def _copy_checked(self, read: Read, cursor: Cursor) -> int:
+        """Copy segments out of the cache files, each chunk decoded and verified; the first that could not be."""
+        rows, offsets, lengths = read.segments
+        pos, stop = read.span.start, read.span.stop
+        try:
+            while pos < stop:
+                blob, first = self._blob[rows[pos]], pos
+                while pos < stop and self._blob[rows[pos]] == blob:
+                    pos += 1
+                run, pos = rows[first:pos], first
+                for plain in self.files[blob].chunks(run):
+                    cursor.put(plain[offsets[pos] : offsets[pos] + lengths[pos]])
+                    pos += 1
+        except (CacheError, IntegrityError):
+            return pos
+        return stop
+
+    def _lose(self, read: Read, pos: int, read_id: int) -> None:
+        """A chunk is not in the cache file as it should be: it is fetched again."""
+        row = read.segments.chunk[pos]
+        blob = self._blob[row]
+        if self.decider.lost(read, pos):
+            with contextlib.suppress(CacheError):
+                self.files[blob].map.clear(row - self.first_chunk[blob])
+            self.log.lost(read_id, blob, row, self.decider.layout.size[row])
+        self.changed.notify_all()
+
+    def _look_for(self, rows: Sequence[int], tried: bytearray) -> None:
+        """Find chunks in the cache file that a map which forgets cannot tell of; each is looked for once."""
+        for row in rows:
+            blob = self._blob[row]
+            if tried[row] or self.files[blob].map.keeps:
+                continue
+            tried[row] = 1
+            if self._status[row] == ABSENT and self.decider.layout.known[row]:
+                with contextlib.suppress(StorageError):
+                    next(self.files[blob].chunks((row,)))
+                    with self.changed:
+                        if self.decider.found(row):
+                            self.counted.whole_hits += 1
+                            self.counted.entries_count += 1
+                            self.files[blob].map.set_ready([row - self.first_chunk[blob]])
 
     def _wait(self, read: Read, waits: dict[int, tuple[int, int]]) -> None:
         """Wait until the chunk that the read wants is no longer in flight, then let it look again."""
@@ -291,9 +411,9 @@ class FileCache:
         since, before = waits.get(wanted, (start, 0))
         waits[wanted] = (since, before + time.monotonic_ns() - start)
 
-    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> None:
-        """Copy segments out of the cache files, neighbours at once."""
-        index = 0
+    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> int:
+        """Copy segments out of the cache files, neighbours at once; in how many ranges."""
+        index = ranges = 0
         while index < len(rows):
             blob = self._blob[rows[index]]
             start = end = self._offset[rows[index]] + offsets[index]
@@ -303,3 +423,5 @@ class FileCache:
                 end += lengths[index]
                 index += 1
             self.files[blob].read(cursor.take(end - start), start)
+            ranges += 1
+        return ranges

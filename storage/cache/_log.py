@@ -165,6 +165,19 @@ class Log:
                 length=size,
             )
 
+    def lost(self, read_id: int, blob: int, chunk: int, size: int) -> None:
+        """A chunk that was spoilt in the cache file."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=Kind.EVICT,
+                read_id=read_id,
+                blob=blob,
+                chunk=chunk,
+                chunks=1,
+                length=size,
+                outcome=int(Outcome.ERROR),
+            )
+
     def evicted(self, blob: int, chunk: int, size: int) -> None:
         """A chunk that made room."""
         if self.recorder is not None:

@@ -2,52 +2,96 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from storage.backend import prefetching
+from storage.cache._stream import stream_blob
 from storage.errors import StorageError
-from storage.plan import BLOCKED, PREFETCH, Segments, batch_end
+from storage.plan import BLOCKED, PREFETCH, Batches, Segments, new_budget, pay, spend
 
 if TYPE_CHECKING:
+    from storage.backend import BlobReader
     from storage.cache._filecache import FileCache
 
 __all__ = ["Prefetcher"]
 
+Job = Callable[[], object]
+
 
 class Prefetcher:
-    """A queue of batches of chunk rows, and the workers that take them.
+    """A queue of batches of chunk rows, and of blobs to be streamed, and the workers that take them.
 
     Everything is guarded by the cache's condition. A batch that fails is dropped: the failed
     request is an event, and whoever needs its chunks fetches them himself. What fails otherwise
     is raised by `drain` or `close`.
+
+    A queued chunk that a user reads is not waited for: the user fetches it at once, before anything
+    that is queued, and its batch, when its turn comes, is asked for without it.
+
+    Parameters
+    ----------
+    workers
+        How many threads there are at most.
+    bandwidth
+        Bytes a second, 0 for no limit; see `storage.plan.new_budget`.
     """
 
-    def __init__(self, cache: FileCache, workers: int) -> None:
+    def __init__(self, cache: FileCache, workers: int, bandwidth: int = 0) -> None:
         self._cache = cache
         self._limit = workers
-        self._queue: deque[Sequence[int]] = deque()
+        self._budget = new_budget(bandwidth, time.monotonic_ns()).data if bandwidth else None
+        self._queue: deque[Job] = deque()
         self._busy = 0
+        self._active = True
         self._stopping = False
         self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
-    def put(self, rows: Sequence[int]) -> None:
-        """Queue chunk rows, cut into batches, and see that workers are there."""
-        decider = self._cache.decider
-        pos = 0
+    @property
+    def workers(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
+    def put(self, batches: Batches) -> None:
+        """Queue batches, and see that workers are there."""
+        rows = batches.rows.data
+        parts = [rows[start:end] for start, end in itertools.pairwise(batches.first.tolist()) if end > start]
         with self._cache.changed:
-            while pos < len(rows):
-                end = batch_end(decider.layout, decider.options, rows, pos)
-                self._queue.append(rows[pos:end])
-                pos = end
+            self._cache.counted.prefetch_unmerged_chunks += len(rows)
+        self._put([partial(self._take, part) for part in parts])
+
+    def put_blobs(self) -> None:
+        """Queue all blobs to be read whole, each as one stream."""
+        readers = enumerate(self._cache.fetcher.readers)
+        self._put([partial(stream_blob, self._cache, self, *job) for job in readers])
+
+    def _put(self, jobs: Sequence[Job]) -> None:
+        with self._cache.changed:
+            if not self._active or self._stopping:
+                return
+            self._queue.extend(jobs)
             self._cache.changed.notify_all()
             while len(self._threads) < min(self._limit, len(self._queue)):
                 thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+
+    def start(self) -> None:
+        """Take wishes again."""
+        self._active = True
+
+    def stop(self) -> None:
+        """Drop what is queued, and what is wished for until `start`; requests in flight finish."""
+        with self._cache.changed:
+            self._active = False
+            self._queue.clear()
+            self._cache.changed.notify_all()
 
     def drain(self) -> None:
         """Wait until nothing is queued or under way."""
@@ -70,17 +114,42 @@ class Prefetcher:
         if failure is not None:
             raise failure
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is queued or under way."""
+        return bool(self._queue or self._busy)
+
+    def spend(self, size: int) -> None:
+        """A user reads so many bytes."""
+        if self._budget is not None:
+            with self._cache.changed:
+                spend(self._budget, size)
+
+    def pay(self, size: int) -> bool:
+        """Wait until a request of `size` bytes may begin; false when it is time to stop."""
+        if self._budget is None:
+            return self._is_wanted()
+        with self._cache.changed:
+            begin = pay(self._budget, size, time.monotonic_ns())
+            while self._is_wanted() and (left := begin - time.monotonic_ns()) > 0:
+                self._cache.changed.wait(left / 1e9)
+            return self._is_wanted()
+
+    def _is_wanted(self) -> bool:
+        return self._active and not self._stopping
+
     def wait_for_users(self) -> bool:
         """Wait until no user read is blocked; false when it is time to stop."""
         counters = self._cache.decider.state.counters
         with self._cache.changed:
-            self._cache.changed.wait_for(lambda: self._stopping or counters[BLOCKED] == 0)
-            return not self._stopping
+            self._cache.changed.wait_for(lambda: not self._is_wanted() or counters[BLOCKED] == 0)
+            return self._is_wanted()
 
     def _work(self) -> None:
-        while (rows := self._pop()) is not None:
+        while (job := self._pop()) is not None:
             try:
-                self._fetch(rows)
+                with prefetching():
+                    job()
             except StorageError:
                 pass
             except Exception as error:  # a worker must outlive it, or `drain` would wait for ever
@@ -90,7 +159,7 @@ class Prefetcher:
                     self._busy -= 1
                     self._cache.changed.notify_all()
 
-    def _pop(self) -> Sequence[int] | None:
+    def _pop(self) -> Job | None:
         with self._cache.changed:
             self._cache.changed.wait_for(lambda: self._stopping or self._queue)
             if self._stopping:
@@ -98,9 +167,16 @@ class Prefetcher:
             self._busy += 1
             return self._queue.popleft()
 
-    def _fetch(self, rows: Sequence[int]) -> None:
+    def _take(self, rows: Sequence[int]) -> None:
+        layout = self._cache.decider.layout
+        if self._cache.is_ready(rows):
+            return
+        if self.wait_for_users() and self.pay(layout.end[rows[-1]] - layout.start[rows[0]]):
+            self.fetch(rows)
+
+    def fetch(self, rows: Sequence[int], source: BlobReader | None = None) -> bool:
+        """Have chunks of one blob fetched, by default from the cache's reader of it; false when told to stop."""
         with self._cache.changed:
             lengths = [self._cache.decider.layout.size[row] for row in rows]
             read = self._cache.decider.begin(Segments(rows, [0] * len(rows), lengths), PREFETCH)
-        with prefetching():
-            self._cache.run(read, None, -1)
+        return self._cache.run(read, None, -1, source)

@@ -5,15 +5,18 @@ from storage.codec._cipher import Cipher, decrypt, encrypt
 from storage.codec._compress import Compressor, compress, compress_all, decompress_into
 from storage.codec._digest import Digester, crc32c, digest
 from storage.codec._libz import WINDOW
+from storage.codec._pages import PAGE_SIZE, PageCipher
 from storage.codec._zran import InflateContext, inflate_piece
 from storage.codec._zran_reader import Pieces, ZranReader
 
 __all__ = [
+    "PAGE_SIZE",
     "WINDOW",
     "Cipher",
     "Compressor",
     "Digester",
     "InflateContext",
+    "PageCipher",
     "Pieces",
     "ZranReader",
     "buffer",

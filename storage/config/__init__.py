@@ -1,5 +1,6 @@
 """Configurations: nydus's ConfigV2 in TOML or JSON, and the legacy JSON of nydusd."""
 
+from storage.config._external import External, external_backends, read_external
 from storage.config._load import load_config, parse_config
 from storage.config._parse import ConfigWarning
 from storage.config._schema import (
@@ -28,6 +29,7 @@ __all__ = [
     "CacheConfig",
     "ConfigV2",
     "ConfigWarning",
+    "External",
     "ExternalBackendConfig",
     "FileCacheConfig",
     "FsCacheConfig",
@@ -43,6 +45,8 @@ __all__ = [
     "RafsConfig",
     "RegistryConfig",
     "S3Config",
+    "external_backends",
     "load_config",
     "parse_config",
+    "read_external",
 ]

@@ -27,10 +27,10 @@ from storage.config._schema import (
 from storage.config._section import Section, setting
 from storage.errors import ConfigError
 
-__all__ = ["is_entry", "is_legacy", "is_legacy_blob", "read_entry", "read_legacy", "read_legacy_blob"]
+__all__ = ["BACKEND_TABLES", "is_entry", "is_legacy", "is_legacy_blob", "read_entry", "read_legacy", "read_legacy_blob"]
 
 _MIB = 1 << 20
-_BACKENDS: dict[str, tuple[str, type[Section]]] = {
+BACKEND_TABLES: dict[str, tuple[str, type[Section]]] = {
     "localdisk": ("localdisk", LocalDiskConfig),
     "localfs": ("localfs", LocalFsConfig),
     "oss": ("oss", OssConfig),
@@ -180,9 +180,9 @@ def read_legacy_blob(reading: Reading, raw: Mapping[str, Any], path: str = "") -
 
 
 def _backend(reading: Reading, kind: str, raw: Mapping[str, Any], path: str) -> BackendConfig:
-    if kind not in _BACKENDS:
+    if kind not in BACKEND_TABLES:
         return BackendConfig(kind, other=raw)
-    name, table = _BACKENDS[kind]
+    name, table = BACKEND_TABLES[kind]
     tables: dict[str, Any] = {name: reading.table(table, raw, path)}
     return BackendConfig(kind, **tables)
 

@@ -36,6 +36,12 @@ class BlobCache(Protocol):
     def is_ready(self, rows: Sequence[int]) -> bool:
         """Whether all of these chunks are in the cache."""
 
+    def start_prefetch(self) -> None:
+        """Take wishes again after `stop_prefetch`."""
+
+    def stop_prefetch(self) -> None:
+        """Drop what is queued, and what is wished for from now on; requests in flight finish."""
+
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
 
@@ -87,6 +93,14 @@ class BlobDevice:
             self.cache.prefetch(self._rows_of(request))
         for iovec in iovecs:
             self.cache.prefetch(iovec.rows)
+
+    def start_prefetch(self) -> None:
+        """Take wishes again after `stop_prefetch`."""
+        self.cache.start_prefetch()
+
+    def stop_prefetch(self) -> None:
+        """Drop what is queued, and what is wished for from now on; requests in flight finish."""
+        self.cache.stop_prefetch()
 
     def all_chunks_ready(self, iovecs: Sequence[BlobIoVec]) -> bool:
         """Whether a read of all of these would be served from the cache."""

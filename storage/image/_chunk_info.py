@@ -65,6 +65,8 @@ class BlobMeta:
         The inflate contexts of a zran blob, and the windows that they begin with.
     context
         The number of the chunk's batch or inflate context; 0 for those that have none.
+    digests
+        (n, 32), as the blob's ``blob.digest`` has them; (0, 32) where that is not known.
     """
 
     compressed_offset: I64
@@ -84,6 +86,7 @@ class BlobMeta:
     context: I64 = field(repr=False)
     contexts: np.ndarray = field(repr=False)
     dictionary: bytes = field(repr=False)
+    digests: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 32), np.uint8), repr=False)
 
 
 def chunk_info_dtype(features: BlobFeatures) -> np.dtype:

@@ -85,6 +85,8 @@ def chunk_table(infos: Sequence[BlobInfo], metas: Sequence[BlobMeta], records: n
     checked = (records["flags"] & CHUNK_HAS_CRC32) != 0
     digest[rows], has_digest[rows] = records["digest"], True
     crc[rows], has_crc[rows] = np.where(checked, records["crc32"], 0), checked
+    for info, meta in zip(infos, metas, strict=True):
+        _join_digests(info, meta, digest, has_digest, int(blobs.first_chunk[info.blob_index]))
     columns = {name: _concatenated(metas, name, dtype) for name, dtype in _COLUMNS.items()}
     its_crc, has_its = columns.pop("crc32c"), columns.pop("has_crc32c")
     chunks = Chunks(
@@ -104,6 +106,18 @@ def chunk_table(infos: Sequence[BlobInfo], metas: Sequence[BlobMeta], records: n
         at = int(np.flatnonzero(differ)[0])
         raise FormatError("bootstrap and blob.meta differ in crc32", field="chunk_table", chunk=at)
     return chunks
+
+
+def _join_digests(info: BlobInfo, meta: BlobMeta, digest: np.ndarray, known: np.ndarray, first: int) -> None:
+    """Give chunks that the bootstrap does not name the digests that their blob knows."""
+    if not len(meta.digests):
+        return
+    part = slice(first, first + info.chunk_count)
+    differ = known[part] & (digest[part] != meta.digests).any(axis=1)
+    if differ.any():
+        at = int(np.flatnonzero(differ)[0])
+        raise FormatError("bootstrap and blob.digest differ in a chunk's digest", blob=info.blob_id, chunk=at)
+    digest[part], known[part] = meta.digests, True
 
 
 _SPANS = ("compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size")

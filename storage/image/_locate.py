@@ -5,29 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from storage.codec import Compressor, decompress_into
-from storage.errors import FormatError, UnsupportedError
+from storage.errors import FormatError, StorageError
+from storage.image._contents import extract, file_range, last_member, read_toc
 from storage.image._ondisk import EROFS_MAGIC, SUPER_OFFSET
-from storage.image._super import table_at
+from storage.image._source import BlobSource
 
-__all__ = ["TOC_COMPRESSORS", "TOC_ENTRY", "Located", "locate"]
+__all__ = ["Located", "locate"]
 
 _TAR_BLOCK = 512
-TOC_ENTRY = np.dtype(
-    [
-        ("flags", "<u4"),
-        ("reserved", "<u4"),
-        ("name", "S16"),
-        ("digest", "V32"),
-        ("compressed_offset", "<u8"),
-        ("compressed_size", "<u8"),
-        ("uncompressed_size", "<u8"),
-        ("reserved2", "V48"),
-    ]
-)
-TOC_COMPRESSORS = {1: Compressor.NONE, 2: Compressor.ZSTD, 4: Compressor.LZ4_BLOCK}
 _MAX_BOOTSTRAP = 4 << 30
 
 
@@ -42,18 +27,18 @@ class Located:
     bootstrap
         The bootstrap.
     blobs
-        The folder of blobs.
+        The folder of blobs, or what else has them.
     inlined
         Whether `path` is a blob with the bootstrap in it.
     """
 
     path: Path
     bootstrap: bytes = field(repr=False)
-    blobs: Path
+    blobs: Path | BlobSource
     inlined: bool = False
 
 
-def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
+def locate(path: str | Path, blobs: str | Path | BlobSource | None = None) -> Located:
     """Find bootstrap and blobs.
 
     Parameters
@@ -61,7 +46,8 @@ def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
     path
         A bootstrap, a blob with an inlined bootstrap, or a folder that holds either.
     blobs
-        The folder of blobs; by default ``blobs`` beside the bootstrap, or the blob's own folder.
+        The folder of blobs; by default ``blobs`` beside the bootstrap, or the blob's own folder. Or what else has
+        them: a backend.
 
     Raises
     ------
@@ -72,16 +58,24 @@ def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
     try:
         if path.is_dir():
             path = _in_folder(path)
-        content = _read(path)
+        content = _bootstrap(path)
+        inlined = _inlined(path) if content is None else None
     except OSError as error:
         raise FormatError(f"the image cannot be read: {error.strerror}", path=path) from error
-    if not _is_bootstrap(content):
-        inlined = _inlined(content, path)
-        return Located(path, inlined, path.parent if blobs is None else Path(blobs), inlined=True)
+    except StorageError as error:
+        error.where.setdefault("path", path)
+        raise
+    if inlined is not None:
+        return Located(path, inlined, _place(path.parent if blobs is None else blobs), inlined=True)
+    assert content is not None
     if blobs is None:
         beside = path.parent / "blobs"
         blobs = beside if beside.is_dir() else path.parent
-    return Located(path, content, Path(blobs))
+    return Located(path, content, _place(blobs))
+
+
+def _place(blobs: str | Path | BlobSource) -> Path | BlobSource:
+    return Path(blobs) if isinstance(blobs, str) else blobs
 
 
 def _in_folder(folder: Path) -> Path:
@@ -103,49 +97,26 @@ def _ends_like_blob(file: Path) -> bool:
         return stream.read(16).startswith((b"image.boot", b"rafs.blob.toc"))
 
 
-def _read(path: Path) -> bytes:
-    if path.stat().st_size > _MAX_BOOTSTRAP:
-        raise FormatError("is too large for an image with its bootstrap in it", path=path)
-    return path.read_bytes()
+def _bootstrap(path: Path) -> bytes | None:
+    """The file if it is a bootstrap; blobs are not read whole."""
+    with path.open("rb") as file:
+        start = file.read(SUPER_OFFSET + 4)
+        if int.from_bytes(start[SUPER_OFFSET:], "little") != EROFS_MAGIC and start[:4] != b"SFAR":
+            return None
+        if path.stat().st_size > _MAX_BOOTSTRAP:
+            raise FormatError("is too large for a bootstrap", path=path)
+        return start + file.read()
 
 
-def _is_bootstrap(content: bytes) -> bool:
-    magic = int.from_bytes(content[SUPER_OFFSET : SUPER_OFFSET + 4], "little")
-    return magic == EROFS_MAGIC or content[:4] == b"SFAR"
-
-
-def _inlined(content: bytes, path: Path) -> bytes:
-    """The bootstrap out of a blob: a tar whose headers lie behind their files, a ToC perhaps last."""
-    name, start, size = _last_member(content, len(content), path)
+def _inlined(path: Path) -> bytes:
+    """The bootstrap out of a blob: a tar whose headers lie behind their files, a table of contents perhaps last."""
+    read, size = file_range(path)
+    name, start, length = last_member(read, size) or ("", 0, 0)
     if name == "image.boot":
-        return content[start : start + size]
-    if name != "rafs.blob.toc":
+        return read(start, length)
+    contents = read_toc(read, size)
+    if contents is None:
         raise FormatError("is not a RAFS image: no bootstrap, nor a blob with one in it", path=path)
-    for entry in table_at(np.frombuffer(content, np.uint8), TOC_ENTRY, (start, size), "toc"):
-        if entry["name"] == b"image.boot":
-            return _toc_content(content, entry, path)
-    raise FormatError("is a blob without a bootstrap in it", path=path)
-
-
-def _last_member(content: bytes, end: int, path: Path) -> tuple[str, int, int]:
-    header = content[max(end - _TAR_BLOCK, 0) : end]
-    try:
-        size = int(header[124:135].rstrip(b"\0 ") or b"0", 8)
-    except ValueError:
-        size = -1
-    start = end - _TAR_BLOCK - size
-    if header[257:262] != b"ustar" or size < 0 or start < 0:
-        raise FormatError("is not a RAFS image: no bootstrap, nor a blob with one in it", path=path)
-    return header[:100].rstrip(b"\0").decode("ascii", "replace"), start, size
-
-
-def _toc_content(content: bytes, entry: np.void, path: Path) -> bytes:
-    start, stored, size = (int(entry[name]) for name in ("compressed_offset", "compressed_size", "uncompressed_size"))
-    compressor = TOC_COMPRESSORS.get(int(entry["flags"]))
-    if compressor is None:
-        raise UnsupportedError(f"the ToC has flags {entry['flags']:#x}", path=path, field="toc")
-    if start + stored > len(content) or size > _MAX_BOOTSTRAP:
-        raise FormatError("the bootstrap lies past the end of its blob", path=path, offset=start)
-    plain = bytearray(size)
-    decompress_into(compressor, memoryview(content)[start : start + stored], memoryview(plain))
-    return bytes(plain)
+    if "image.boot" not in contents.parts:
+        raise FormatError("is a blob without a bootstrap in it", path=path)
+    return extract(read, "image.boot", contents.parts["image.boot"])

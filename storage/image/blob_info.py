@@ -12,6 +12,8 @@ from storage.codec import Cipher, Compressor, Digester
 
 __all__ = ["BlobFeatures", "BlobInfo"]
 
+_TAR_HEADER = 0x200
+
 
 class BlobFeatures(IntFlag):
     """Feature bits of a blob. The low 16 are incompatible: unknown ones are refused."""
@@ -93,6 +95,19 @@ class BlobInfo:
     def blob_meta_id(self) -> str:
         """Name of the blob that holds ``blob.meta``: as a rule the blob itself."""
         return self.meta_blob_id or self.blob_id
+
+    @property
+    def has_blob_meta(self) -> bool:
+        """Whether there is chunk information for it: not in v5, and not for tars."""
+        return self.meta_ci_compressed_size != 0 and self.meta_ci_uncompressed_size != 0
+
+    @property
+    def compressed_data_size(self) -> int:
+        """Bytes of chunks in the blob, without what follows them; the size of a raw cache file."""
+        if self.has_feature(BlobFeatures.SEPARATE) or not self.has_feature(BlobFeatures.CAP_TAR_TOC):
+            return self.compressed_size
+        end = self.meta_ci_offset if self.has_blob_meta else self.compressed_size
+        return end - _TAR_HEADER if self.has_feature(BlobFeatures.HAS_TAR_HEADER) else end
 
     def has_feature(self, feature: BlobFeatures) -> bool:
         """Whether all bits of `feature` are set."""

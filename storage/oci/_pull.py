@@ -5,17 +5,22 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import zstandard
 
-from storage.backend.http import HttpOptions, Request, Secret
+from storage.backend import MeteredBackend
+from storage.backend.http import MirrorOptions, Request
 from storage.backend.registry import Registry, RegistryOptions
+from storage.config import parse_config
 from storage.errors import BackendError, ConfigError, FormatError, IntegrityError
 from storage.events import Recorder
 from storage.oci._manifest import (
@@ -28,6 +33,7 @@ from storage.oci._manifest import (
     parse_manifest,
 )
 from storage.oci._reference import Reference, parse_reference
+from storage.openers import open_backend
 
 __all__ = ["BACKEND_FILE", "Pulled", "fetch_manifest", "load_backend", "pull"]
 
@@ -60,7 +66,7 @@ class Pulled:
     layers: int
 
 
-def pull(reference: str, folder: str | Path, *, scheme: str = "", http: HttpOptions | None = None) -> Pulled:
+def pull(reference: str, folder: str | Path, **settings: Any) -> Pulled:
     """Fetch an image's bootstrap, so that the folder can be opened; see `storage.factory.open_store`.
 
     Parameters
@@ -69,8 +75,8 @@ def pull(reference: str, folder: str | Path, *, scheme: str = "", http: HttpOpti
         Of an image, or of an index with one.
     folder
         Made if it is not there.
-    scheme, http
-        See `RegistryOptions`.
+    **settings
+        How to speak to the registry: ``scheme``, ``http`` and others of `RegistryOptions`.
 
     Raises
     ------
@@ -82,7 +88,7 @@ def pull(reference: str, folder: str | Path, *, scheme: str = "", http: HttpOpti
         If the reference is none.
     """
     asked = parse_reference(reference)
-    registry = Registry(RegistryOptions(asked.host, asked.repo, scheme=scheme, http=http or HttpOptions()))
+    registry = Registry(RegistryOptions(asked.host, asked.repo, **settings))
     try:
         content, digest = fetch_manifest(registry, asked.name)
         manifest, fetched = parse_manifest(content, str(asked)), len(content)
@@ -200,33 +206,59 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, out: IO[bytes]) -> None
 
 
 def _config_of(registry: Registry) -> dict[str, Any]:
-    """The registry as nydusd's configuration names it, without secrets."""
-    options = registry.options
-    known = {
+    """The registry as a configuration's section `backend` names it, without secrets."""
+    options, http = registry.options, registry.options.http
+    known: dict[str, Any] = {
         "scheme": registry.client.home.split(":", 1)[0],
         "host": options.host,
         "repo": options.repo,
-        "skip_verify": options.http.skip_verify,
-        "ca_cert_files": list(options.http.ca_cert_files),
+        "skip_verify": http.skip_verify,
+        "ca_cert_files": [str(Path(path).absolute()) for path in http.ca_cert_files],
+        "timeout": math.ceil(http.timeout),
+        "connect_timeout": math.ceil(http.connect_timeout),
+        "retry_limit": http.retry_limit,
+        "mirrors": [_mirror_of(mirror) for mirror in http.mirrors],
     }
+    if http.proxy.url:
+        known["proxy"] = _whole(vars(http.proxy)) | {"url": _without_user(http.proxy.url)}
     return {"type": "registry", "registry": known}
 
 
-def load_backend(path: Path, recorder: Recorder | None = None) -> Registry:
-    """The backend of a folder that `pull` made.
+def _mirror_of(mirror: MirrorOptions) -> dict[str, Any]:
+    shown = {name: value for name, value in vars(mirror).items() if name != "headers"}
+    return _whole(shown) | {"host": _without_user(mirror.host)}
+
+
+def _whole(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table as configurations have it: seconds without fractions."""
+    return {name: math.ceil(value) if isinstance(value, float) else value for name, value in table.items()}
+
+
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def load_backend(path: Path, recorder: Recorder | None = None) -> MeteredBackend | None:
+    """The backend of a folder that `pull` made, as it was then but for secrets; None if the folder is none of these.
 
     Raises
     ------
     ConfigError
-        If the file does not say one.
+        If the file is broken.
     """
     try:
-        said = json.loads(path.read_bytes())["registry"]
-        http = HttpOptions(
-            skip_verify=bool(said.get("skip_verify")), ca_cert_files=tuple(map(str, said.get("ca_cert_files", ())))
-        )
-        auth = Secret(str(said.get("auth") or ""))
-        options = RegistryOptions(str(said["host"]), str(said["repo"]), str(said.get("scheme", "")), auth, http=http)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        content = path.read_bytes()
+        said = json.loads(content)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("does not say where the blobs are", path=path) from error
-    return Registry(options, recorder)
+    if isinstance(said, dict) and "backends" in said:  # of external blobs; see storage.external
+        return None
+    try:
+        backend = parse_config(json.dumps({"version": 2, "backend": said}), strict=True).backend
+    except ConfigError as error:
+        raise ConfigError(f"does not say where the blobs are: {error}", path=path) from error
+    assert backend is not None
+    return open_backend(backend, recorder)

@@ -4,10 +4,23 @@ The live store calls them under its lock; the replay engine compiles the same fu
 runs them on a virtual clock.
 """
 
-from storage.plan._advance import advance, batch_end
+from storage.plan._advance import advance, batch_end, next_request
+from storage.plan._batches import Batches, cut, plan_prefetch
+from storage.plan._budget import MIN_BANDWIDTH, new_budget, pay, spend
 from storage.plan._decider import Decider, Read, rerun
 from storage.plan._explain import Step, explain
-from storage.plan._report import abandon, arrive, evicted, give_up_wait, persisted, reopen, served, store_failed
+from storage.plan._report import (
+    abandon,
+    arrive,
+    evicted,
+    found,
+    give_up_wait,
+    lost,
+    persisted,
+    reopen,
+    served,
+    store_failed,
+)
 from storage.plan._state import (
     ABSENT,
     BLOCKED,
@@ -41,6 +54,7 @@ from storage.plan._state import (
     views,
 )
 from storage.plan._units import payer
+from storage.plan._wishes import Wish, wishes
 
 __all__ = [
     "ABSENT",
@@ -50,6 +64,7 @@ __all__ = [
     "EXACT",
     "FETCH",
     "LEAVING",
+    "MIN_BANDWIDTH",
     "PLANS",
     "PREFETCH",
     "READY",
@@ -61,6 +76,7 @@ __all__ = [
     "USER",
     "WAIT",
     "YIELD",
+    "Batches",
     "Decider",
     "Layout",
     "Options",
@@ -70,23 +86,33 @@ __all__ = [
     "Segments",
     "State",
     "Step",
+    "Wish",
     "abandon",
     "advance",
     "arrive",
     "batch_end",
+    "cut",
     "evicted",
     "explain",
+    "found",
     "give_up_wait",
     "keep_all",
+    "lost",
+    "new_budget",
     "new_registers",
     "new_state",
+    "next_request",
+    "pay",
     "payer",
     "persisted",
     "plan_layout",
     "plan_options",
+    "plan_prefetch",
     "reopen",
     "rerun",
     "served",
+    "spend",
     "store_failed",
     "views",
+    "wishes",
 ]

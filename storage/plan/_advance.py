@@ -13,6 +13,7 @@ from storage.plan._state import (
     COMPLETE,
     EXACT,
     FETCH,
+    GAP_SHIFT,
     PENDING,
     PREFETCH,
     READY,
@@ -29,7 +30,7 @@ from storage.plan._state import (
 )
 from storage.plan._units import in_flight, merge_end, unit_last
 
-__all__ = ["advance", "batch_end", "unblock"]
+__all__ = ["advance", "batch_end", "next_request", "unblock"]
 
 
 def advance(
@@ -86,14 +87,18 @@ def _advance_exact(
     if other >= 0:
         reg[Reg.WAITING], reg[Reg.WANTED] = other, chunk
         return WAIT
-    _take_run(layout, state, options, segments, reg)
+    _take_run(layout, state, options.batch, options.gap, segments, reg)
     _amplify(layout, state, options, reg)
     _claim(state, reg)
     return FETCH
 
 
 def _advance_prefetch(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> int:
-    """Take the next absent run of the list; what is ready or on its way is passed over."""
+    """Take the next absent run of the list; what is ready or on its way is passed over.
+
+    Under `reference` it is, of a v6 image, all from the first absent chunk to the last, and what is ready
+    between them is fetched again; of v5 each run of neighbours.
+    """
     pos = reg[Reg.POS]
     while pos < reg[Reg.END] and not _is_free(layout, state, segments.chunk[pos]):
         pos += 1
@@ -102,9 +107,28 @@ def _advance_prefetch(layout: Layout, state: State, options: Options, segments: 
         return COMPLETE
     if state.counters[BLOCKED] > 0:
         return YIELD
-    _take_run(layout, state, options, segments, reg)
+    if options.plan == EXACT:
+        _take_run(layout, state, options.prefetch, options.prefetch >> GAP_SHIFT, segments, reg)
+    else:
+        _take_span(layout, state, options, segments, reg)
     _claim(state, reg)
     return FETCH
+
+
+def _take_span(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
+    pos, together = reg[Reg.POS], options.amplify == 0
+    first = last = segments.chunk[pos]
+    reg[Reg.SPAN] = pos + 1
+    for place in range(pos + 1, reg[Reg.END]):
+        chunk = segments.chunk[place]
+        free = _is_free(layout, state, chunk)
+        if together and not (free and chunk == last + 1):
+            break
+        if free:
+            last = chunk
+            reg[Reg.SPAN] = place + 1
+    reg[Reg.FIRST] = layout.unit[first]
+    reg[Reg.LAST] = unit_last(layout, last)
 
 
 def _is_free(layout: Layout, state: State, chunk: int) -> bool:
@@ -116,10 +140,11 @@ def batch_end(layout: Layout, options: Options, rows: Array, pos: int) -> int:
     """Where the batch of a prefetch list that begins at `pos` ends: neighbours, until the batch is full."""
     first = last = rows[pos]
     pos += 1
-    while pos < len(rows) and merge_end(layout, last) - layout.start[first] < options.batch:
+    while pos < len(rows) and merge_end(layout, last) - layout.start[first] < options.prefetch:
         gap = layout.start[rows[pos]] - layout.end[last]
-        apart = gap < 0 or gap > options.gap
-        if layout.blob[rows[pos]] != layout.blob[last] or (apart and layout.unit[rows[pos]] != layout.unit[last]):
+        apart = gap < 0 or gap > options.prefetch >> GAP_SHIFT
+        inside = layout.unit[rows[pos]] == layout.unit[last] and rows[pos] != last
+        if layout.blob[rows[pos]] != layout.blob[last] or (apart and not inside):
             break
         last = rows[pos]
         pos += 1
@@ -137,15 +162,15 @@ def _serve_run(state: State, policy: Policy, segments: Segments, reg: Array) -> 
     reg[Reg.SPAN] = pos
 
 
-def _take_run(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
+def _take_run(layout: Layout, state: State, batch: int, gap: int, segments: Segments, reg: Array) -> None:
     """One request for the absent chunks at POS, merged while neighbours and below the batch; whole units."""
     pos = reg[Reg.POS]
     own = segments.chunk[pos]
     first, last = layout.unit[own], unit_last(layout, own)
     pos += 1
-    while pos < reg[Reg.END] and merge_end(layout, own) - layout.start[first] < options.batch:
+    while pos < reg[Reg.END] and merge_end(layout, own) - layout.start[first] < batch:
         chunk = segments.chunk[pos]
-        if chunk <= own or not _joins(layout, state, options, last, chunk):
+        if chunk <= own or not _joins(layout, state, gap, last, chunk):
             break
         own = chunk
         if chunk > last:
@@ -156,7 +181,30 @@ def _take_run(layout: Layout, state: State, options: Options, segments: Segments
     reg[Reg.LAST] = last
 
 
-def _joins(layout: Layout, state: State, options: Options, last: int, chunk: int) -> bool:
+def next_request(layout: Layout, options: Options, segments: Segments, reg: Array) -> None:
+    """The request for what a read wants at POS where nothing is kept: FIRST..LAST, for segments POS..SPAN.
+
+    Neighbours are merged under plan `exact`; under plan `reference` each chunk is a request.
+    """
+    pos = reg[Reg.POS]
+    own = segments.chunk[pos]
+    first, last = layout.unit[own], unit_last(layout, own)
+    pos += 1
+    while pos < reg[Reg.END] and options.plan == EXACT and merge_end(layout, own) - layout.start[first] < options.batch:
+        chunk = segments.chunk[pos]
+        gap = layout.start[chunk] - layout.end[last]
+        apart = layout.blob[chunk] != layout.blob[last] or gap < 0 or gap > options.gap
+        if chunk <= own or (chunk > last and apart):
+            break
+        own = chunk
+        last = max(last, unit_last(layout, chunk))
+        pos += 1
+    reg[Reg.SPAN] = pos
+    reg[Reg.FIRST] = first
+    reg[Reg.LAST] = last
+
+
+def _joins(layout: Layout, state: State, largest: int, last: int, chunk: int) -> bool:
     """Whether a request that ends with `last` may go on to `chunk`'s unit, with no unit between them there already."""
     if state.status[chunk] != ABSENT:
         return False
@@ -165,7 +213,7 @@ def _joins(layout: Layout, state: State, options: Options, last: int, chunk: int
     if layout.blob[chunk] != layout.blob[last] or in_flight(layout, state, chunk) >= 0:
         return False
     gap = layout.start[chunk] - layout.end[last]
-    if gap < 0 or gap > options.gap:
+    if gap < 0 or gap > largest:
         return False
     between = layout.unit[chunk] - 1
     while between > last:
@@ -184,7 +232,7 @@ def _amplify(layout: Layout, state: State, options: Options, reg: Array) -> None
         chunk < len(layout.end)
         and layout.end[chunk] <= window
         and _is_wanting(layout, state, chunk)
-        and _joins(layout, state, options, last, chunk)
+        and _joins(layout, state, options.gap, last, chunk)
     ):
         last = unit_last(layout, chunk)
         chunk = last + 1

@@ -117,6 +117,17 @@ class Decider:
         _report.served(self.state, read.segments, read.reg)
         self._write("served", read.reg[Reg.TICKET], None)
 
+    def lost(self, read: Read, pos: int) -> bool:
+        """A SERVE came as far as segment `pos`, whose chunk was spoilt. True if its bit must be cleared."""
+        gone = _report.lost(
+            self.layout, self.state, self.options, self.policy, read.segments, read.marks, read.reg, pos
+        )
+        return self._write("lost", (read.reg[Reg.TICKET], pos), gone)
+
+    def found(self, chunk: int) -> bool:
+        """A chunk was found in the cache file. True if it is ready from now on."""
+        return self._write("found", chunk, _report.found(self.layout, self.state, self.policy, chunk))
+
     def give_up_wait(self, read: Read) -> None:
         """A WAIT took too long."""
         _report.give_up_wait(read.reg)
@@ -188,10 +199,10 @@ def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> 
         read = decider.begin(Segments(*given[:3]), given[3])
         reads[read.reg[Reg.TICKET]] = read
         return None
-    if name in ("open", "evicted", "store_failed"):
+    if name in ("open", "evicted", "found", "store_failed"):
         return getattr(decider, name)(given)
+    if name == "lost":
+        return decider.lost(reads[given[0]], given[1])
     read = reads[given]
     result = getattr(decider, name)(read)
     return (result, tuple(read.reg)) if name == "advance" else result
-
-

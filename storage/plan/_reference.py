@@ -36,7 +36,7 @@ from storage.plan._state import (
 )
 from storage.plan._units import merge_end
 
-__all__ = ["CACHE", "advance_reference"]
+__all__ = ["CACHE", "advance_reference", "widen"]
 
 _LARGEST = 16 << 20
 # What a segment of a range was classified as.
@@ -142,19 +142,23 @@ def _beyond(layout: Layout, chunk: int) -> int:
     return _LARGEST if layout.kind[chunk] == _ZRAN else 0
 
 
-def _widen(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
-    pos = reg[Reg.POS]
-    own = segments.chunk[reg[Reg.SPAN] - 1]
-    window = layout.start[segments.chunk[pos]] + options.amplify
-    unit = first = chunk = layout.unit[segments.chunk[pos]]
+def widen(layout: Layout, size: int, rows: Array, pos: int, end: int) -> tuple[int, int]:
+    """First and last chunk of a request for ``rows[pos:end]``, ascending, with all that lies within `size` bytes."""
+    window = layout.start[rows[pos]] + size
+    unit = first = chunk = layout.unit[rows[pos]]
     while chunk < len(layout.end) and layout.blob[chunk] == layout.blob[first]:
-        if pos < reg[Reg.SPAN] and chunk == segments.chunk[pos]:
+        if pos < end and chunk == rows[pos]:
             pos += 1
         elif layout.unit[chunk] != unit and layout.end[chunk] + _beyond(layout, chunk) > window:
             break
         unit = layout.unit[chunk]
         chunk += 1
-    last = chunk - 1
+    return first, chunk - 1
+
+
+def _widen(layout: Layout, state: State, options: Options, segments: Segments, reg: Array) -> None:
+    own = segments.chunk[reg[Reg.SPAN] - 1]
+    first, last = widen(layout, options.amplify, segments.chunk, reg[Reg.POS], reg[Reg.SPAN])
     while last > own and state.status[last] == READY:
         last -= 1
     reg[Reg.FIRST] = first

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from storage.plan._advance import unblock
-from storage.plan._reference import CACHE
+from storage.plan._reference import BACKEND, CACHE
 from storage.plan._state import (
     ABSENT,
     CAPACITY,
     EVICTING,
+    EXACT,
     LEAVING,
     PENDING,
+    PREFETCH,
     READY,
     STORED,
     STORING,
     Array,
     Layout,
+    Options,
     Policy,
     Reg,
     Segments,
     State,
 )
 
-__all__ = ["abandon", "arrive", "evicted", "give_up_wait", "persisted", "reopen", "served", "store_failed"]
+__all__ = [
+    "abandon",
+    "arrive",
+    "evicted",
+    "found",
+    "give_up_wait",
+    "lost",
+    "persisted",
+    "reopen",
+    "served",
+    "store_failed",
+]
 
 
 def served(state: State, segments: Segments, reg: Array) -> None:
@@ -29,6 +43,51 @@ def served(state: State, segments: Segments, reg: Array) -> None:
     for pos in range(reg[Reg.POS], reg[Reg.SPAN]):
         state.pins[segments.chunk[pos]] -= 1
     reg[Reg.POS] = reg[Reg.SPAN]
+
+
+def lost(
+    layout: Layout,
+    state: State,
+    options: Options,
+    policy: Policy,
+    segments: Segments,
+    marks: Array,
+    reg: Array,
+    pos: int,
+) -> bool:
+    """A SERVE came as far as segment `pos`, whose chunk is not in the cache file as it should be.
+
+    What comes before was served; the chunk is absent again, unless somebody sees to it already, and
+    the read fetches it. True if its bit must be cleared.
+    """
+    chunk = segments.chunk[pos]
+    gone = state.status[chunk] == READY
+    if gone:
+        policy.on_remove(state.ints, state.floats, chunk)
+        state.status[chunk] = ABSENT
+        state.counters[STORED] -= layout.size[chunk]
+    if options.plan == EXACT:
+        for other in range(reg[Reg.POS], reg[Reg.SPAN]):
+            state.pins[segments.chunk[other]] -= 1
+    else:
+        for other in range(reg[Reg.POS], pos + 1):
+            state.pins[segments.chunk[other]] -= 1
+        marks[pos] = BACKEND
+        if gone:
+            state.status[chunk] = PENDING
+            state.owner[chunk] = reg[Reg.TICKET]
+    reg[Reg.POS] = reg[Reg.SPAN] = pos
+    return gone
+
+
+def found(layout: Layout, state: State, policy: Policy, chunk: int) -> bool:
+    """A chunk's bytes are in the cache file, though nobody knew. True if that is news: nobody is fetching it."""
+    if state.status[chunk] != ABSENT or not _fits(state, layout.size[chunk] + state.counters[LEAVING]):
+        return False
+    state.status[chunk] = READY
+    state.counters[STORED] += layout.size[chunk]
+    policy.on_admit(state.ints, state.floats, chunk)
+    return True
 
 
 def give_up_wait(reg: Array) -> None:
@@ -60,10 +119,12 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
-        if reg[Reg.LISTED] != 0 and state.owner[chunk] != reg[Reg.TICKET]:
+        if (reg[Reg.LISTED] != 0 or reg[Reg.KIND] == PREFETCH) and state.owner[chunk] != reg[Reg.TICKET]:
             continue
-        count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
-        if layout.known[chunk] != 0 and _fits(state, layout.size[chunk] + others):
+        wanted = layout.known[chunk] != 0 and policy.admits(state.ints, state.floats, chunk) != 0
+        if wanted:
+            count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
+        if wanted and _fits(state, layout.size[chunk] + others):
             state.status[chunk] = STORING
             state.owner[chunk] = reg[Reg.TICKET]
             state.pins[chunk] += 1

@@ -23,6 +23,7 @@ __all__ = [
     "EVICTING",
     "EXACT",
     "FETCH",
+    "GAP_SHIFT",
     "LEAVING",
     "MIN_BATCH",
     "PENDING",
@@ -88,7 +89,7 @@ COUNTERS = 4
 
 MIN_BATCH = 0x2_0000
 MAX_BATCH = 0x1000_0000
-_GAP_SHIFT = 7
+GAP_SHIFT = 7
 
 
 class Registers(NamedTuple):
@@ -179,12 +180,19 @@ class Options(NamedTuple):
         Neighbours merge into one request until it is this long.
     gap
         Bytes of no use that a merged request may span in one place.
+    prefetch
+        As `batch`, of prefetch.
     """
 
     plan: int
     amplify: int
     batch: int
     gap: int
+    prefetch: int
+
+
+def _admit_all(ints: Array, floats: Array, chunk: int) -> int:
+    return 1
 
 
 class Policy(NamedTuple):
@@ -196,6 +204,9 @@ class Policy(NamedTuple):
 
     `victim` is told for which chunk room is made, -1 for none, and is asked again until there is
     enough; -1 says that nothing may go, or that the newcomer is not worth it: it is not admitted.
+
+    The sixth is there where an admission policy is: ``admits(ints, floats, chunk) -> 0 or 1`` is asked
+    once for each newcomer that came and could be stored, before room is made.
     """
 
     init: Callable[..., None]
@@ -203,6 +214,7 @@ class Policy(NamedTuple):
     on_admit: Callable[..., None]
     victim: Callable[..., int]
     on_remove: Callable[..., None]
+    admits: Callable[..., int] = _admit_all
 
 
 class Segments(NamedTuple):
@@ -248,27 +260,32 @@ def plan_layout(chunks: Chunks) -> Layout:
     )
 
 
-def plan_options(plan: str = "exact", amplify_io: int = 1 << 20, version: int = 6) -> Options:
+def plan_options(
+    plan: str = "exact", amplify_io: int = 1 << 20, version: int = 6, prefetch_batch: int | None = None
+) -> Options:
     """Options of a plan by name, for an image of a RAFS version.
 
     Under ``reference`` a batch below 128 KiB counts as 128 KiB, for amplification too, as in
     nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is. Of v5
-    nothing is widened: a read's own segments say what is fetched along.
+    nothing is widened: a read's own segments say what is fetched along. Requests of prefetch are
+    merged up to `prefetch_batch`, which is `amplify_io` where it is not given.
 
     Raises
     ------
     ConfigError
-        If there is no such plan, or `amplify_io` is out of range.
+        If there is no such plan, or `amplify_io` or `prefetch_batch` is out of range.
     """
     if plan not in PLANS:
         raise ConfigError(f"no plan is called {plan!r}; there are {', '.join(PLANS)}", field="plan")
-    if not 0 <= amplify_io <= MAX_BATCH:
-        raise ConfigError(f"a window of {amplify_io} bytes is none: up to {MAX_BATCH} are", field="amplify_io")
+    prefetch = amplify_io if prefetch_batch is None else prefetch_batch
+    for field, size in (("amplify_io", amplify_io), ("prefetch_batch", prefetch)):
+        if not 0 <= size <= MAX_BATCH:
+            raise ConfigError(f"a window of {size} bytes is none: up to {MAX_BATCH} are", field=field)
     batch = max(amplify_io, MIN_BATCH)
     amplify = batch if PLANS[plan] == REFERENCE else amplify_io
     if version == 5:
         amplify = 0
-    return Options(PLANS[plan], amplify, batch, batch >> _GAP_SHIFT)
+    return Options(PLANS[plan], amplify, batch, batch >> GAP_SHIFT, max(prefetch, MIN_BATCH))
 
 
 def new_state(chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1) -> State:

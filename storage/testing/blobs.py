@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from storage.backend import BlobBackend, LocalFs
-from storage.cache import FileCache
+from storage.cache import CacheKind, FileCache
 from storage.codec import Cipher, Compressor, Digester, compress, digest, encrypt
 from storage.events import Recorder
 from storage.image.blob_info import BlobFeatures, BlobInfo
@@ -160,13 +160,15 @@ def open_cache(
     backend: BlobBackend | None = None,
     plan: str = "exact",
     amplify_io: int = 0,
+    kind: CacheKind | None = None,
     capacity: int | None = None,
     policy: Policy = keep_all,
     arena: tuple[int, int] = (1, 1),
     recorder: Recorder | None = None,
     journal: bool = False,
+    **prefetch: int,
 ) -> FileCache:
-    """A file cache over made blobs; `backend` is their folder by default."""
+    """A file cache over made blobs; `backend` is their folder by default, `prefetch` what `FileCache` knows of it."""
     source = LocalFs(made.folder) if backend is None else backend
     return FileCache(
         folder,
@@ -175,11 +177,13 @@ def open_cache(
         made.chunks,
         [source.get_reader(info.blob_id) for info in made.infos],
         plan_options(plan, amplify_io),
+        kind=kind or CacheKind(),
         capacity=capacity,
         policy=policy,
         arena=arena,
         recorder=recorder,
         journal=journal,
+        **prefetch,
     )
 
 

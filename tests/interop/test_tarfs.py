@@ -8,11 +8,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from storage.backend import LocalFs
+from storage.errors import CacheError, ConfigError
 from storage.factory import open_store
 from storage.image import open_image
 from storage.image.verbs import check, statistics
+from storage.testing.backends import WatchedBackend, refuse
 
 # Of these the reference takes a last chunk that is full for an empty one, and all chunks for one.
 MISCOUNTED = {"comp_size", "uncomp_size", "own_comp_size", "own_uncomp_size"}
@@ -58,3 +62,26 @@ def test_what_the_reference_says(tarfs: Path, refs: Path) -> None:
     assert {key: said[key] for key in said if key not in MISCOUNTED} == {
         key: theirs[key] for key in said if key not in MISCOUNTED
     }
+
+
+def test_the_tar_is_its_own_cache(tarfs: Path, tmp_path: Path) -> None:
+    """A tar that lies in the cache folder is read there, as in nydusd: nothing is asked for, and nothing written."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (tar,) = (tarfs / "blobs").iterdir()
+    shutil.copyfile(tar, folder / tar.name)
+    (folder / tar.name).chmod(0o400)
+    with (
+        open_store(tarfs, cache_dir=tmp_path / "fresh") as source,
+        open_store(tarfs, cache_dir=folder, backend=WatchedBackend(LocalFs(tarfs / "blobs"), refuse)) as rafs,
+    ):
+        files = [int(row) for row in np.flatnonzero(rafs.image.inodes.extents)]
+        assert len(files) > 50
+        assert [rafs.read(row) for row in files] == [source.read(row) for row in files]
+        assert rafs.device.all_chunks_ready([vector for row in files for vector in rafs.io_vecs(row, 0, 1 << 30)])
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", tar.name]
+    with pytest.raises(ConfigError, match="cannot be evicted"):
+        open_store(tarfs, cache_dir=folder, capacity=1000)
+    (folder / tar.name).write_bytes(b"short")
+    with pytest.raises(CacheError, match="is 5 bytes"):
+        open_store(tarfs, cache_dir=folder)

@@ -16,6 +16,7 @@ from storage.config import ConfigWarning, parse_config
 from storage.configured import open_backend, open_configured
 from storage.errors import ConfigError, StorageError, UnsupportedError
 from storage.events import Recorder
+from storage.factory import open_store
 from tests.servers.nginx import nginx
 
 
@@ -93,10 +94,6 @@ def test_prefetch(section: str, local: dict[str, Any], image_dir: Path, tmp_path
     ("sections", "field"),
     [
         ({"cache": {"type": "fscache", "fscache": {"work_dir": "c"}}}, "cache.type"),
-        (
-            {"cache": {"type": "filecache", "filecache": {"work_dir": "c", "enable_encryption": True}}},
-            "cache.filecache.enable_encryption",
-        ),
         ({"overlay": {"upper_dir": "u", "work_dir": "w"}}, "overlay"),
     ],
 )
@@ -107,15 +104,45 @@ def test_refused(sections: dict[str, Any], field: str, local: dict[str, Any], im
     assert refused.value.where == {"field": field}
 
 
+@pytest.mark.parametrize("key", ["", "00", "zz" * 32, "00" * 32])
+def test_no_key(key: str, local: dict[str, Any], image_dir: Path, tmp_path: Path) -> None:
+    """An encryption key that is none is refused by its name, and not shown."""
+    table = {"work_dir": str(tmp_path), "enable_encryption": True, "encryption_key": key}
+    with pytest.raises(ConfigError) as refused:
+        open_configured(image_dir / "bootstrap", config_of(local, cache={"type": "filecache", "filecache": table}))
+    assert refused.value.where == {"field": "cache.filecache.encryption_key"}
+    assert key == "" or key not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "suffixes"),
+    [
+        ({"compressed": True}, [".blob.data.chunk_map", ".blob.meta", ".blob.raw"]),
+        ({"validate": True}, [".blob.data", ".blob.data.chunk_map", ".blob.meta"]),
+    ],
+)
+def test_kinds(
+    settings: dict[str, Any], suffixes: list[str], local: dict[str, Any], image_dir: Path, tree: Path, tmp_path: Path
+) -> None:
+    """``compressed`` and ``validate`` reach the cache: its files are those, and what is read is right, twice."""
+    cache = {"type": "filecache", "filecache": {"work_dir": str(tmp_path)}, **settings}
+    for _ in range(2):
+        with open_configured(image_dir / "bootstrap", config_of(local, cache=cache)) as rafs:
+            assert rafs.read("/big.txt") == (tree / "big.txt").read_bytes()
+            (info,) = rafs.image.infos
+    assert sorted(path.name.removeprefix(info.blob_id) for path in tmp_path.glob("*.blob*")) == suffixes
+
+
 def test_no_effect(local: dict[str, Any], image_dir: Path, tmp_path: Path) -> None:
     """Keys that do nothing here are warned of, those alone."""
-    table = {"work_dir": str(tmp_path / "cache"), "disable_indexed_map": True}
-    config = config_of(local, cache={"type": "filecache", "filecache": table}, rafs={"access_pattern": True})
+    table = {"work_dir": str(tmp_path / "cache"), "enable_encryption": True, "encryption_key": bytes(range(32)).hex()}
+    cache = {"type": "filecache", "compressed": True, "filecache": table}
+    config = config_of(local, cache=cache)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         open_configured(image_dir / "bootstrap", config).close()
     said = sorted(str(warning.message) for warning in caught if warning.category is ConfigWarning)
-    assert [words.split()[3] for words in said] == ["cache.filecache.disable_indexed_map", "rafs.access_pattern"]
+    assert [words.split()[3] for words in said] == ["cache.filecache.enable_encryption"]
 
 
 def test_backends_of_their_types(tmp_path: Path) -> None:
@@ -133,7 +160,7 @@ def test_backends_of_their_types(tmp_path: Path) -> None:
     }
     shown = {}
     for kind, table in tables.items():
-        backend: Any = open_backend(config_of({"type": kind, kind: table}).backend)
+        backend: Any = open_backend(config_of({"type": kind, kind: table}).backend).inner
         shown[kind] = repr(backend)
         if isinstance(backend, (LocalFs, LocalDisk)):
             continue
@@ -188,3 +215,30 @@ def test_from_a_server(served: str, image_dir: Path, tree: Path, tmp_path: Path)
     with open_configured(image_dir / "bootstrap", parse_config(json.dumps(legacy), strict=True)) as rafs:
         for path in (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()):
             assert rafs.read("/" + str(path.relative_to(tree))) == path.read_bytes()
+
+
+def test_metrics_without_asking(served: str, image_dir: Path, tmp_path: Path) -> None:
+    """A backend that a configuration opened has nydusd's metrics, and those of HTTP; a notebook shows both."""
+    cache = {"type": "filecache", "filecache": {"work_dir": str(tmp_path / "cache")}}
+    config = config_of({"type": "http-proxy", "http-proxy": {"addr": served}}, cache=cache)
+    recorder = Recorder()
+    with open_configured(image_dir / "bootstrap", config, recorder=recorder) as rafs:
+        rafs.read("/big.txt")
+        (meter,) = rafs.backends
+    metrics, events = meter.metrics(), recorder.table().to_pandas()
+    requests = events[events["kind"] == "request"]
+    assert metrics["backend_type"] == "http-proxy"
+    assert metrics["read_count"] == len(requests)
+    assert metrics["read_amount_total"] == requests["length"].sum() == meter.counters["bytes"]
+    html = meter._repr_html_()
+    assert f"{metrics['read_amount_total']:,}" in html
+    assert "connections" in html
+
+
+def test_metrics_of_a_folder(image_dir: Path, tmp_path: Path) -> None:
+    """Nobody need name a backend for its metrics to be there."""
+    with open_store(image_dir, cache_dir=tmp_path / "cache") as rafs:
+        rafs.read("/big.txt")
+        (meter,) = rafs.backends
+        assert meter.metrics()["read_amount_total"] > 0
+        assert meter.metrics()["backend_type"] == "localfs"

@@ -17,6 +17,7 @@ from storage.cache.folder import check_owner
 from storage.errors import CacheError
 from storage.image import Image, open_image
 from workbench.cli._main import example, group
+from workbench.cli._options import Blobs, blobs_option, json_option
 
 __all__ = ["cached"]
 
@@ -31,10 +32,10 @@ def cache() -> None:
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--image", required=True, type=click.Path(path_type=Path), help="The image whose cache it is.")
-@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
 @click.option("--files", is_flag=True, help="A row a file rather than a row a blob.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def ls(folder: Path, image: Path, blobs: Path | None, files: bool, as_json: bool) -> None:
+@json_option
+@blobs_option
+def ls(folder: Path, image: Path, blobs: Blobs, files: bool, as_json: bool) -> None:
     """Say what a cache folder holds of an image, nydusd's own folders too."""
     opened = open_image(image, blobs)
     ready = cached(folder, opened)

@@ -13,6 +13,7 @@ import pandas as pd
 from storage.errors import ConfigError
 from storage.plan import Policy
 from workbench import policy
+from workbench._bind import bind
 from workbench.policy import EvictionPolicy
 from workbench.simulate import _template
 from workbench.simulate._objects import ObjectTrace
@@ -98,7 +99,7 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
 
 
 def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
-    special = policy.is_built_in(chosen)
+    special = chosen.specialised
     run = _specialised(chosen) if special else _generic(chosen.offline)
     functions = _NOTHING if special else chosen.compiled()
     ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
@@ -116,7 +117,7 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
 
 _NOTHING: Any = 0
 # What `serve` calls, and the policy's function that it stands for.
-_CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove"}
+_CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove", "let_in": "admits"}
 
 
 def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int) -> tuple[Any, Any, Any]:
@@ -139,8 +140,6 @@ def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> A
 
 
 def _plain(functions: Policy, offline: bool) -> Callable[..., None]:
-    from workbench._compile import bind
-
     return bind(
         serve,
         OFFLINE=int(offline),
@@ -148,13 +147,14 @@ def _plain(functions: Policy, offline: bool) -> Callable[..., None]:
         admit=lambda policy, ints, floats, chunk: functions.on_admit(ints, floats, chunk),
         choose=lambda policy, ints, floats, pinned, chunk: functions.victim(ints, floats, pinned, chunk),
         remove=lambda policy, ints, floats, chunk: functions.on_remove(ints, floats, chunk),
+        let_in=lambda policy, ints, floats, chunk: functions.admits(ints, floats, chunk),
     )
 
 
 @functools.cache
 def _generic(offline: bool) -> Any:
     """The loop that calls function values: compiled once, whatever the policy."""
-    from workbench._compile import bind, compile_function
+    from workbench._compile import compile_function
 
     return compile_function(bind(serve, OFFLINE=int(offline)))
 
@@ -162,7 +162,7 @@ def _generic(offline: bool) -> Any:
 @functools.cache
 def _specialised(chosen: EvictionPolicy) -> Any:
     """The loop with a policy's functions in place of the calls."""
-    from workbench._compile import bind, compile_function
+    from workbench._compile import compile_function
 
     functions = chosen.functions._asdict()
     called = {name: bind(getattr(_template, name), function=functions[of]) for name, of in _CALLED.items()}

@@ -5,8 +5,6 @@ Source: nydus ``builder/src/core/blob.rs``, ``storage/src/meta/{chunk_info_v1,ch
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from storage.codec import Compressor, compress, encrypt
@@ -27,7 +25,7 @@ from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._chunk_list import OWN, ChunkList
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
-from storage.image.build._toc import Toc, tar_header
+from storage.image.build._toc import Toc, tar_header, write_digests
 
 __all__ = ["write_meta"]
 
@@ -44,7 +42,7 @@ def write_meta(chunks: ChunkList, out: Sink, recipe: Recipe, toc: Toc) -> BlobIn
             toc.add("image.blob", Compressor.NONE, toc_digest, 0, data, plain_size)
     info = _write_array(chunks, out, recipe, toc)
     if recipe.toc:
-        _write_digests(chunks, out, toc)
+        write_digests((chunks.digest[row] for row in chunks.own), out, toc)
     return BlobInfo(
         blob_index=chunks.blobs.index(OWN),
         blob_id="",
@@ -89,19 +87,9 @@ def _write_array(chunks: ChunkList, out: Sink, recipe: Recipe, toc: Toc) -> np.v
     if recipe.inline or recipe.toc:
         out.write(tar_header("blob.meta", out.size - offset))
     if recipe.toc:
-        compressor, size = Compressor(int(header["ci_compressor"][0])), header.nbytes
-        toc.add("blob.meta", compressor, hashlib.sha256(array).digest(), offset, len(stored), len(array))
-        digest = hashlib.sha256(header.tobytes()).digest()
-        toc.add("blob.meta.header", Compressor.NONE, digest, offset + len(stored), size, size)
+        toc.add_meta(Compressor(int(header["ci_compressor"][0])), array, header.tobytes(), offset, len(stored))
     result: np.void = header[0]
     return result
-
-
-def _write_digests(chunks: ChunkList, out: Sink, toc: Toc) -> None:
-    table = b"".join(chunks.digest[row] for row in chunks.own)
-    toc.add("blob.digest", Compressor.NONE, hashlib.sha256(table).digest(), out.size, len(table), len(table))
-    out.write(table, counted=False)  # as the reference has it
-    out.write(tar_header("blob.digest", len(table)))
 
 
 def _columns(chunks: ChunkList) -> dict[str, np.ndarray]:

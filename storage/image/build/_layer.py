@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from storage.errors import ConfigError, FormatError
 from storage.image.build._build import BuildResult, build
 from storage.image.build._chunk_list import ChunkList
-from storage.image.build._node import walk
+from storage.image.build._node import Node, walk
 from storage.image.build._open_tar import open_tar
 from storage.image.build._partial import Partial
 from storage.image.build._sink import Sink
@@ -28,7 +29,7 @@ CONVERSIONS = ("directory", *_STORED_ANEW, *_REFERENCES, "oci", "docker")
 
 _DOCKER = re.compile(rb"blobs|[0-9a-f]{64}(\.json)?")
 
-Written = tuple[TarTree, ChunkList, str, bytes]
+Written = tuple[Node, ChunkList, str, bytes]
 
 
 def guess_conversion(source: str | Path) -> str:
@@ -53,6 +54,8 @@ def build_layer(
     digester: str = "blake3",
     chunk_size: int = 1 << 20,
     version: int = 6,
+    inline: bool = False,
+    toc: bool = False,
     progress: bool = False,
 ) -> BuildResult:
     """Build an image of a tar.
@@ -65,6 +68,8 @@ def build_layer(
         ``tar-tarfs`` a plain tar; compressor and digester are given then.
     compressor, digester, chunk_size, version, progress
         See `build`.
+    inline, toc
+        See `build`; where the layer is the blob, they are about the file beside it.
 
     Raises
     ------
@@ -84,12 +89,18 @@ def build_layer(
                 digester=digester,
                 chunk_size=chunk_size,
                 version=version,
+                inline=inline,
+                toc=toc,
                 progress=progress,
             )
     if version != 6:
         raise ConfigError("blobs that are tars or gzip layers are for RAFS v6", field="version")
-    write = _tarfs if conversion == "tar-tarfs" else write_zran
-    return _by_reference(Path(source), Path(out), write, chunk_size)
+    if conversion == "tar-tarfs":
+        if inline or toc:
+            raise ConfigError("a tarfs has no file for a bootstrap or contents to be in", field="inline")
+        return _by_reference(Path(source), Path(out), partial(_tarfs, chunk_size=chunk_size), inline=False)
+    write = partial(write_zran, chunk_size=chunk_size, inline=inline, toc=toc)
+    return _by_reference(Path(source), Path(out), write, inline)
 
 
 def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
@@ -97,26 +108,28 @@ def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
 
 
 def _by_reference(
-    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink, int], Written], chunk_size: int
+    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink], Written], inline: bool
 ) -> BuildResult:
     """The source becomes a blob as it is; what is written goes beside it."""
     blobs = out / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
-        with Partial(blobs) as partial, _opened(source) as layer, Sink(partial.file) as sink:
-            tree, chunks, blob_id, image = write(layer, str(source), sink, chunk_size)
+        with Partial(blobs) as beside, _opened(source) as layer, Sink(beside.file) as sink:
+            root, chunks, blob_id, image = write(layer, str(source), sink)
             sink.close()
-            partial.keep(blobs / sink.hexdigest() if sink.size else None)
+            meta = blobs / sink.hexdigest() if sink.size else None
+            beside.keep(meta)
         _take(source, blobs / blob_id)
-        with Partial(out) as partial:
-            partial.file.write(image)
-            partial.keep(out / "bootstrap")
+        if not inline:
+            with Partial(out) as alone:
+                alone.file.write(image)
+                alone.keep(out / "bootstrap")
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}", path=out) from error
     return BuildResult(
-        bootstrap=out / "bootstrap",
+        bootstrap=meta if inline and meta else out / "bootstrap",
         blob=blobs / blob_id if len(chunks) else None,
-        files=1 + sum(1 for _ in walk(tree.root)),
+        files=1 + sum(1 for _ in walk(root)),
         chunks=len(chunks),
         duplicates=chunks.duplicates,
         plain_bytes=sum(chunks.uncompressed_size),
@@ -134,6 +147,6 @@ def _opened(source: Path) -> IO[bytes]:
 def _take(source: Path, place: Path) -> None:
     if place.exists():
         return
-    with Partial(place.parent) as partial, source.open("rb") as layer:
-        shutil.copyfileobj(layer, partial.file, 1 << 20)
-        partial.keep(place)
+    with Partial(place.parent) as copy, source.open("rb") as layer:
+        shutil.copyfileobj(layer, copy.file, 1 << 20)
+        copy.keep(place)

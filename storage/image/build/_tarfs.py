@@ -14,6 +14,7 @@ from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
+from storage.image.build._node import Node
 from storage.image.build._tar_headers import TAR_BLOCK, Source, TarStream
 from storage.image.build._tar_tree import TarTree
 
@@ -38,13 +39,13 @@ class HashedSource:
         return self._checksum.hexdigest()
 
 
-def write_tarfs(stream: TarStream, chunk_size: int) -> tuple[TarTree, ChunkList, str, bytes]:
+def write_tarfs(stream: TarStream, chunk_size: int) -> tuple[Node, ChunkList, str, bytes]:
     """The bootstrap of a tar that is not compressed.
 
     Returns
     -------
     tuple
-        The tree, its chunks, the blob's id, which is the tar's SHA-256, and the bootstrap.
+        The root, its chunks, the blob's id, which is the tar's SHA-256, and the bootstrap.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def write_tarfs(stream: TarStream, chunk_size: int) -> tuple[TarTree, ChunkList,
     image = dump_bootstrap(
         tree.root, end, chunks, infos, Compressor.NONE, Digester.SHA256, chunk_size, block_size=TAR_BLOCK
     )
-    return tree, chunks, info.blob_id, image
+    return tree.root, chunks, info.blob_id, image
 
 
 def _append(chunks: ChunkList, offset: int, size: int, path: str) -> None:

@@ -5,11 +5,9 @@ Source: nydus ``builder/src/{directory,lib}.rs``, ``builder/src/core/blob.rs``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from storage.codec import Compressor, compress
 from storage.image.blob_info import BlobInfo
 from storage.image.build._blob import write_chunks
 from storage.image.build._blob_meta import write_meta
@@ -20,7 +18,7 @@ from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
-from storage.image.build._toc import Toc, tar_header
+from storage.image.build._toc import Toc, write_bootstrap, write_toc
 
 __all__ = ["write_v6"]
 
@@ -60,7 +58,8 @@ def write_v6(
     chunks = write_chunks(files, out, recipe, dictionary, in_turn=in_turn)
     own = write_meta(chunks, out, recipe, toc) if chunks.units else None
     if own is not None and recipe.toc and not recipe.inline:
-        own = _with_toc(own, out, toc)
+        size, digest = write_toc(out, toc)
+        own = replace(own, compressed_size=out.size, toc_size=size, toc_digest=digest)
     if own is not None:
         own = replace(own, blob_id=_ITSELF if recipe.inline else out.hexdigest())
     end = place_nodes(root, recipe.chunk_size)
@@ -68,15 +67,8 @@ def write_v6(
     image = dump_bootstrap(root, end, chunks, infos, *options, listed)
     if not recipe.inline:
         return chunks, own.blob_id if own else None, image
-    _write_inline(image, out, recipe, toc)
+    write_bootstrap(image, out, toc if recipe.toc else None)
     return chunks, out.hexdigest(), image
-
-
-def _with_toc(info: BlobInfo, out: Sink, toc: Toc) -> BlobInfo:
-    """Write the table of contents at the end of the blob."""
-    table, digest = toc.dump()
-    out.write(table)
-    return replace(info, compressed_size=out.size, toc_size=len(table), toc_digest=digest)
 
 
 def _infos(chunks: ChunkList, own: BlobInfo | None, dictionary: ChunkDict | None) -> list[BlobInfo]:
@@ -87,17 +79,3 @@ def _infos(chunks: ChunkList, own: BlobInfo | None, dictionary: ChunkDict | None
         assert info is not None
         infos.append(replace(info, blob_index=number))
     return infos
-
-
-def _write_inline(image: bytes, out: Sink, recipe: Recipe, toc: Toc) -> None:
-    """Write the bootstrap to the end of the blob; with a table of contents it is compressed."""
-    stored, compressor = image, Compressor.NONE
-    if recipe.toc:
-        packed = compress(Compressor.ZSTD, image)
-        if len(packed) < len(image):
-            stored, compressor = packed, Compressor.ZSTD
-        toc.add("image.boot", compressor, hashlib.sha256(image).digest(), out.size, len(stored), len(image))
-    out.write(stored)
-    out.write(tar_header("image.boot", len(stored)))
-    if recipe.toc:
-        out.write(toc.dump()[0])

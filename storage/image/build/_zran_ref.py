@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from storage.codec import Compressor, Digester, Pieces, ZranReader, compress, crc32c, digest
+from storage.codec import Digester, Pieces, ZranReader, crc32c, digest
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOCK_SIZE,
@@ -22,14 +22,12 @@ from storage.image._ondisk import (
     CHUNK_IS_COMPRESSED,
     CHUNK_IS_ZRAN,
     MAX_CHUNKS_PER_BLOB,
-    META_HEADER,
-    META_MAGIC,
     ZRAN_CONTEXT,
 )
-from storage.image.blob_info import BlobFeatures, BlobInfo
-from storage.image.build._bootstrap import dump_bootstrap
+from storage.image.blob_info import BlobFeatures
 from storage.image.build._chunk_list import ChunkList
-from storage.image.build._layout import place_nodes
+from storage.image.build._node import Node
+from storage.image.build._reference import Referenced, RefMeta, write_reference
 from storage.image.build._sink import Sink
 from storage.image.build._tar_headers import TarStream
 from storage.image.build._tar_tree import TarTree
@@ -53,13 +51,20 @@ class _ZranChunks(ChunkList):
     piece_offset: list[int] = field(default_factory=list)
 
 
-def write_zran(layer: IO[bytes], path: str, out: Sink, chunk_size: int) -> tuple[TarTree, ChunkList, str, bytes]:
+def write_zran(
+    layer: IO[bytes], path: str, out: Sink, chunk_size: int, *, inline: bool = False, toc: bool = False
+) -> tuple[Node, ChunkList, str, bytes]:
     """Write the ``blob.meta`` of a gzip layer to `out`, and make its bootstrap.
+
+    Parameters
+    ----------
+    inline, toc
+        See `write_reference`.
 
     Returns
     -------
     tuple
-        The tree, its chunks, the layer's SHA-256, which is the blob's id, and the bootstrap.
+        The root, its chunks, the layer's SHA-256, which is the blob's id, and the bootstrap.
 
     Raises
     ------
@@ -83,11 +88,11 @@ def write_zran(layer: IO[bytes], path: str, out: Sink, chunk_size: int) -> tuple
             else:
                 chunks.duplicates += 1
             node.chunks.append(index)
-    info = _write_meta(chunks, pieces, reader, out, chunk_size) if len(chunks) else None
-    end = place_nodes(tree.root, chunk_size)
-    infos = [info] if info else []
-    image = dump_bootstrap(tree.root, end, chunks, infos, Compressor.GZIP, Digester.SHA256, chunk_size)
-    return tree, chunks, reader.hexdigest(), image
+    contexts = _contexts(pieces)
+    layer_is = Referenced(reader.hexdigest(), reader.size, _FEATURES, chunk_size)
+    meta = RefMeta(_chunk_info(chunks).tobytes(), contexts, len(pieces.pieces))
+    image = write_reference(tree.root, chunks, layer_is, meta, out, inline=inline, toc=toc)
+    return tree.root, chunks, layer_is.blob_id, image
 
 
 def _append(chunks: _ZranChunks, key: bytes, plain: bytes, stored: tuple[int, int], piece: tuple[int, int]) -> None:
@@ -108,48 +113,10 @@ def _append(chunks: _ZranChunks, key: bytes, plain: bytes, stored: tuple[int, in
     chunks.piece_offset.append(piece[1])
 
 
-def _write_meta(chunks: _ZranChunks, pieces: Pieces, reader: ZranReader, out: Sink, chunk_size: int) -> BlobInfo:
-    records = _chunk_info(chunks).tobytes()
-    contexts = _contexts(pieces)
-    array = records + contexts
-    stored = compress(Compressor.ZSTD, array)
-    meta_compressor = Compressor.ZSTD if len(stored) < len(array) else Compressor.NONE
-    if meta_compressor is Compressor.NONE:
-        stored = array
-    header = np.zeros(1, META_HEADER)
-    header["magic"] = header["magic2"] = META_MAGIC
-    header["features"] = _FEATURES
-    header["ci_compressor"] = meta_compressor
-    header["ci_entries"] = len(chunks)
-    header["ci_compressed_size"] = len(stored)
-    header["ci_uncompressed_size"] = len(array)
-    header["zran_offset"] = len(records)
-    header["zran_size"] = len(contexts)
-    header["zran_count"] = len(pieces.pieces)
-    out.write(stored)
-    out.write(header.tobytes())
-    end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1]
-    return BlobInfo(
-        blob_index=0,
-        blob_id=reader.hexdigest(),
-        features=_FEATURES,
-        compressed_size=reader.size,
-        uncompressed_size=-(-end // BLOCK_SIZE) * BLOCK_SIZE,
-        chunk_size=chunk_size,
-        chunk_count=len(chunks),
-        compressor=Compressor.GZIP,
-        digester=Digester.SHA256,
-        meta_ci_compressor=meta_compressor,
-        meta_ci_offset=0,
-        meta_ci_compressed_size=len(stored),
-        meta_ci_uncompressed_size=len(array),
-        meta_blob_id=out.hexdigest(),
-        meta_size=out.size,
-    )
-
-
 def _chunk_info(chunks: _ZranChunks) -> np.ndarray:
     """The chunk information array, version 2."""
+    if not len(chunks):
+        return np.zeros(0, CHUNK_INFO_V2)
     size, offset = np.array(chunks.compressed_size, np.uint64), np.array(chunks.compressed_offset, np.uint64)
     plain, place = np.array(chunks.uncompressed_size, np.uint64), np.array(chunks.uncompressed_offset, np.uint64)
     if offset[-1] >= 1 << 40 or place[-1] >= 1 << 44:

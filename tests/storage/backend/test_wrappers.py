@@ -21,10 +21,8 @@ from storage.backend import (
     Reset,
     ShapedBackend,
     Stall,
-    ThrottledBackend,
     Truncate,
     WrongBytes,
-    prefetching,
     scripted,
     seeded,
 )
@@ -39,11 +37,11 @@ class TestWrapped(BackendConformance):
 
     @pytest.fixture
     def backend(self, blobs: Mapping[str, bytes], tmp_path: Path) -> BlobBackend:
-        """A folder behind a recorder, a meter, faults that never come, a link, and a limit for prefetch."""
+        """A folder behind a recorder, a meter, faults that never come, and a link."""
         for blob_id, content in blobs.items():
             (tmp_path / blob_id).write_bytes(content)
         link = Link(rtt_ns=0, bandwidth=10**10, connections=16)
-        shaped = ShapedBackend(ThrottledBackend(LocalFs(tmp_path), 1), link)
+        shaped = ShapedBackend(LocalFs(tmp_path), link)
         return RecordingBackend(MeteredBackend(FaultyBackend(shaped, seeded(0, {Reset(): 0.0}))))
 
 
@@ -177,18 +175,3 @@ def test_metered_errors_and_latencies(tmp_path: Path) -> None:
     assert (metrics["read_count"], metrics["read_errors"], metrics["read_amount_total"]) == (2, 1, 10)
     assert metrics["read_cumulative_latency_millis_total"] >= 60
     assert sum(metrics["read_latency_sizes_dist"][0][3:]) == 1
-
-
-def test_throttled(tmp_path: Path) -> None:
-    """Prefetch is held to its bytes a second, all of it together; users are not, meanwhile."""
-    (tmp_path / "blob").write_bytes(CONTENT)
-    backend = ThrottledBackend(LocalFs(tmp_path), 10_000)
-    with prefetching():
-        start = time.monotonic()
-        for _ in range(3):
-            read(backend, 0, 1000)
-        assert time.monotonic() - start >= 0.2
-    start = time.monotonic()
-    for _ in range(100):
-        read(backend, 0, 1000)
-    assert time.monotonic() - start < 10

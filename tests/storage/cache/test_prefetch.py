@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.backend import LocalFs
+from storage.backend import HttpProxy, LocalFs
 from storage.events import Recorder, audit
 from storage.testing.backends import WatchedBackend, refuse
 from storage.testing.blobs import Made, make_blobs, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
+from tests.servers.nginx import nginx
 
 CHUNK = 40_000
 
@@ -130,3 +131,113 @@ def test_close_stops(noise: Made, tmp_path: Path) -> None:
     again = open_cache(noise, tmp_path / "cache")
     assert ready_rows(again) == [0, 1, 2, 3]
     again.close()
+
+
+def test_a_user_promotes_what_is_queued(noise: Made, tmp_path: Path) -> None:
+    """A chunk that is queued and wanted is fetched before all that is queued, alone, and its batch without it."""
+    held, go_on = threading.Event(), threading.Event()
+    backend = WatchedBackend(LocalFs(noise.folder), hold_at(0, held, go_on))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend)
+    cache.prefetch(range(12))
+    assert held.wait(30)
+    read_chunks(cache, noise, [9])
+    go_on.set()
+    cache.drain()
+    asked = [(offset // CHUNK, length // CHUNK) for _, offset, length in backend.requests]
+    assert asked == [(0, 4), (9, 1), (4, 4), (8, 1), (10, 2)]
+    assert_at_rest(cache)
+    cache.close()
+
+
+def test_stop_and_start(noise: Made, tmp_path: Path) -> None:
+    """Stopping drops the queue and lets the request in flight finish; until it is started no wish is taken."""
+    held, go_on = threading.Event(), threading.Event()
+    backend = WatchedBackend(LocalFs(noise.folder), hold_at(0, held, go_on))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend)
+    cache.prefetch(range(20))
+    assert held.wait(30)
+    cache.stop_prefetch()
+    cache.prefetch([19])
+    go_on.set()
+    cache.drain()
+    assert ready_rows(cache) == [0, 1, 2, 3]
+    cache.start_prefetch()
+    cache.prefetch([19])
+    cache.drain()
+    assert ready_rows(cache) == [0, 1, 2, 3, 19]
+    cache.close()
+
+
+def test_workers(noise: Made, tmp_path: Path) -> None:
+    """Four workers have four requests under way at once, and no more."""
+    meet = threading.Barrier(4)
+    backend = WatchedBackend(LocalFs(noise.folder), lambda *_: meet.wait(30) and None)
+    cache = open_cache(noise, tmp_path / "cache", backend=backend, prefetch_workers=4)
+    cache.prefetch(range(0, 16, 2))
+    cache.drain()
+    assert len(backend.requests) == 8
+    assert len(cache._prefetcher._threads) == 4
+    cache.close()
+
+
+def test_bandwidth(noise: Made, tmp_path: Path) -> None:
+    """What users read is taken from prefetch: it waits for 32 MiB at 16 MiB/s; users wait for nothing meanwhile."""
+    backend = WatchedBackend(LocalFs(noise.folder))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend, prefetch_bandwidth=1)
+    start = time.monotonic()
+    cache._prefetcher.spend(100 << 20)
+    cache.prefetch([0])
+    for row in range(1, 20):
+        read_chunks(cache, noise, [row])
+    assert time.monotonic() - start < 0.9
+    assert 0 not in [offset // CHUNK for _, offset, _ in backend.requests]
+    cache.drain()
+    assert time.monotonic() - start >= 0.99
+    assert ready_rows(cache) == list(range(20))
+    cache._prefetcher.spend(100 << 20)
+    cache.close()
+
+
+def test_no_chunk_is_claimed_while_prefetch_waits_for_its_turn(noise: Made, tmp_path: Path) -> None:
+    """A user who reads what prefetch may not ask for yet fetches it himself at once; closing does not wait either."""
+    cache = open_cache(noise, tmp_path / "cache", prefetch_bandwidth=1)
+    start = time.monotonic()
+    cache._prefetcher.spend(100 << 20)
+    cache.prefetch(range(4))
+    read_chunks(cache, noise, [2])
+    cache.close()
+    assert time.monotonic() - start < 0.9
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+def test_streams(plan: str, each_made: Made, tmp_path: Path) -> None:
+    """Whole blobs as streams: every chunk once, those that were there passed by, and every byte accounted for."""
+    recorder = Recorder()
+    cache = open_cache(each_made, tmp_path, plan=plan, recorder=recorder, prefetch_workers=2)
+    last = len(each_made.contents) - 1
+    read_chunks(cache, each_made, [0, 30, last])
+    cache.prefetch_streams()
+    cache.drain()
+    assert ready_rows(cache) == list(range(len(each_made.contents)))
+    read_chunks(cache, each_made, range(len(each_made.contents)))
+    ledgers = audit(recorder.table())
+    if plan == "exact":
+        assert ledgers.by_cause["demand"] + ledgers.by_cause["prefetch"] == int(each_made.chunks.stored_size.sum())
+    assert_at_rest(cache)
+    cache.close()
+
+
+def test_one_request_a_blob(made: Made, tmp_path: Path) -> None:
+    """Over HTTP a stream is one request for each blob; what is there already is not asked for again."""
+    (tmp_path / "nginx").mkdir()
+    with nginx(tmp_path / "nginx", made.folder) as server:
+        backend = HttpProxy(f"http://127.0.0.1:{server.port}")
+        cache = open_cache(made, tmp_path / "cache", backend=backend)
+        for _ in range(2):
+            cache.prefetch_streams()
+            cache.drain()
+        assert ready_rows(cache) == list(range(len(made.contents)))
+        cache.close()
+        backend.close()
+    log = (tmp_path / "nginx" / "access.log").read_text().splitlines()
+    assert len([line for line in log if '"GET ' in line]) == len(made.infos)

@@ -94,6 +94,16 @@ def test_every_file(name: str, plain: bytes, tmp_path: Path) -> None:
         assert {path: rafs.read(path) for path in FILES} == FILES
 
 
+@pytest.mark.parametrize(("inline", "toc"), [(False, True), (True, False), (True, True)])
+def test_what_lies_beside(inline: bool, toc: bool, plain: bytes, tmp_path: Path) -> None:
+    """With the bootstrap in the file of ``blob.meta``, or a table of contents, the image reads the same."""
+    (tmp_path / "layer").write_bytes(gzip.compress(plain))
+    built = build_layer(tmp_path / "layer", tmp_path / "image", conversion="targz-ref", inline=inline, toc=toc)
+    assert (tmp_path / "image" / "bootstrap").exists() != inline
+    with open_store(built.bootstrap, cache_dir=tmp_path / "cache") as rafs:
+        assert {path: rafs.read(path) for path in FILES} == FILES
+
+
 def test_tiny_members(tmp_path: Path) -> None:
     """Members of a few bytes, even empty ones, are no trouble: the reference cannot read them."""
     files = {"a": words(3000), "b": b"x", "c": words(2000, 1)}

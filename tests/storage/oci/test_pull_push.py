@@ -10,12 +10,14 @@ import subprocess
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from storage.backend.http import HttpOptions, ProxyOptions
+from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions
 from storage.backend.registry import Registry, RegistryOptions
 from storage.errors import ConfigError, FormatError, IntegrityError, MissingBlobError
 from storage.events import Recorder, audit
@@ -256,3 +258,29 @@ def test_options_reach_the_registry(host: str, tmp_path: Path) -> None:
     """Timeouts and the like are taken as given."""
     with pytest.raises(MissingBlobError):
         pull(f"{host}/absent:v1", tmp_path, http=HttpOptions(timeout=1, retry_limit=0))
+
+
+def test_opened_again_as_it_was_pulled(host: str, image_dir: Path, tmp_path: Path) -> None:
+    """How the registry was spoken to is kept with the image, all of it but secrets."""
+    nydus_layout(image_dir, tmp_path / "layout")
+    push(tmp_path / "layout", f"{host}/kept:v1")
+    with proxy() as way:
+        url = way.url.replace("http://", "http://me:SECRET@")
+        mirror = MirrorOptions(f"http://{host}", headers={"Authorization": "SECRET"}, failure_limit=2)
+        http = HttpOptions(
+            timeout=6.5,
+            connect_timeout=4,
+            retry_limit=2,
+            skip_verify=True,
+            proxy=ProxyOptions(url, ping_url=f"http://{host}/v2/", check_interval=9, use_http=True),
+            mirrors=(mirror,),
+        )
+        pulled = pull(f"{host}/kept:v1", tmp_path / "pulled", http=http)
+        assert "SECRET" not in (pulled.folder / "backend.json").read_text()
+        with open_store(pulled.folder, cache_dir=tmp_path / "cache") as rafs:
+            (meter,) = rafs.backends
+            registry: Any = meter.inner
+    assert (registry.options.scheme, registry.options.host, registry.options.repo) == ("http", host, "kept")
+    bare = replace(mirror, headers={})
+    wanted = replace(http, timeout=7, proxy=replace(http.proxy, url=way.url), mirrors=(bare,))
+    assert registry.options.http == wanted

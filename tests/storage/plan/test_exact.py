@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.errors import ConfigError
 from storage.plan import (
     ABSENT,
     EXACT,
@@ -27,7 +28,7 @@ from storage.plan import (
 from storage.plan._state import PENDING
 from storage.testing.actions import Action, finish, step
 
-OPTIONS = Options(EXACT, amplify=0, batch=1000, gap=10)
+OPTIONS = Options(EXACT, amplify=0, batch=1000, gap=10, prefetch=1000)
 
 
 def decider(layout: Layout, options: Options = OPTIONS, ready: Iterable[int] = ()) -> Decider:
@@ -93,14 +94,14 @@ def test_order_is_the_reads(table: Callable[..., Layout]) -> None:
 @pytest.mark.parametrize(("window", "last"), [(0, 0), (199, 0), (200, 1), (299, 1), (1000, 3)])
 def test_amplify(window: int, last: int, table: Callable[..., Layout]) -> None:
     """The request is widened by the chunks that end within the window from its first byte."""
-    machine = decider(table(*NEIGHBOURS), Options(EXACT, window, 1000, 10))
+    machine = decider(table(*NEIGHBOURS), Options(EXACT, window, 1000, 10, 1000))
     assert run(machine, [0]) == [("fetch", 0, last)]
     assert list(machine.state.status) == [READY] * (last + 1) + [ABSENT] * (3 - last)
 
 
 def test_amplify_ends_at(table: Callable[..., Layout]) -> None:
     """Widening ends at a chunk that is there, at one whose digest nobody knows, and at the end of the blob."""
-    options = Options(EXACT, 1000, 1000, 10)
+    options = Options(EXACT, 1000, 1000, 10, 1000)
     assert run(decider(table(*NEIGHBOURS), options, ready=[2]), [0]) == [("fetch", 0, 1)]
     assert run(decider(table(*NEIGHBOURS, known=(1, 0, 1, 1)), options), [0]) == [("fetch", 0, 0)]
     assert run(decider(table(*NEIGHBOURS, blob=(0, 0, 1, 1)), options), [0]) == [("fetch", 0, 1)]
@@ -115,7 +116,7 @@ def test_unknown_chunks_are_not_kept(table: Callable[..., Layout]) -> None:
 
 def test_another_waits_for_what_is_claimed(table: Callable[..., Layout]) -> None:
     """Of two reads the second waits for chunks that the first claimed, amplified ones too, and is then served."""
-    machine = decider(table(*NEIGHBOURS), Options(EXACT, 200, 1000, 10))
+    machine = decider(table(*NEIGHBOURS), Options(EXACT, 200, 1000, 10, 1000))
     one, two = begin(machine, [0]), begin(machine, [1, 2])
     assert step(machine, one) == ("fetch", 0, 1)
     assert step(machine, two) == ("wait", 1)
@@ -131,7 +132,7 @@ def test_another_waits_for_what_is_claimed(table: Callable[..., Layout]) -> None
 
 def test_claims_of_a_failed_read_are_free(table: Callable[..., Layout]) -> None:
     """When the first read fails, the second one fetches what it had claimed."""
-    machine = decider(table(*NEIGHBOURS), Options(EXACT, 200, 1000, 10))
+    machine = decider(table(*NEIGHBOURS), Options(EXACT, 200, 1000, 10, 1000))
     one, two = begin(machine, [0]), begin(machine, [1])
     assert step(machine, one) == ("fetch", 0, 1)
     assert step(machine, two) == ("wait", 1)
@@ -171,10 +172,14 @@ def test_prefetch_batches(table: Callable[..., Layout]) -> None:
 def test_options_by_name() -> None:
     """Under `reference` anything below 128 KiB counts as 128 KiB; under `exact` only batches do."""
     small, large = 128 << 10, 1 << 20
-    assert plan_options("exact", 0) == (0, 0, small, small >> 7)
-    assert plan_options("exact", large) == (0, large, large, large >> 7)
-    assert plan_options("reference", 0) == (1, small, small, small >> 7)
-    assert plan_options("reference", large) == (1, large, large, large >> 7)
+    assert plan_options("exact", 0) == (0, 0, small, small >> 7, small)
+    assert plan_options("exact", large) == (0, large, large, large >> 7, large)
+    assert plan_options("exact", 0, prefetch_batch=large) == (0, 0, small, small >> 7, large)
+    assert plan_options("reference", 0) == (1, small, small, small >> 7, small)
+    assert plan_options("reference", large, prefetch_batch=1) == (1, large, large, large >> 7, small)
+    with pytest.raises(ConfigError) as refused:
+        plan_options(prefetch_batch=(256 << 20) + 1)
+    assert refused.value.where == {"field": "prefetch_batch"}
 
 
 @given(
@@ -199,7 +204,7 @@ def test_nothing_is_claimed_twice(
         np.arange(count),
         np.zeros(count, np.uint8),
     )
-    machine = decider(layout, Options(EXACT, window, 1000, 10))
+    machine = decider(layout, Options(EXACT, window, 1000, 10, 1000))
     under_way = [begin(machine, [row % count for row in rows]) for rows in reads]
     last: dict[int, Action] = dict.fromkeys(range(len(reads)), ("begun",))
     fetched: list[int] = []

@@ -24,7 +24,7 @@ NEIGHBOURS = [(100 * row, 100) for row in range(8)]
 
 def decider(layout: Layout, amplify: int = 100, ready: Iterable[int] = (), batch: int = 1000) -> Decider:
     """An unbounded cache in which the chunks `ready` are."""
-    machine = Decider(layout, Options(REFERENCE, amplify, batch, 10), None, keep_all)
+    machine = Decider(layout, Options(REFERENCE, amplify, batch, 10, batch), None, keep_all)
     machine.open(tuple(ready))
     return machine
 

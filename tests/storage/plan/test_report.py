@@ -25,7 +25,7 @@ from storage.plan._state import EVICTING
 from storage.testing.lru import plain_lru
 
 NEIGHBOURS = [(100 * row, 100) for row in range(6)]
-OPTIONS = Options(EXACT, 0, 1000, 10)
+OPTIONS = Options(EXACT, 0, 1000, 10, 1000)
 PAGE = 4096
 
 
@@ -129,11 +129,11 @@ def test_explain(table: Callable[..., Layout]) -> None:
     """A read's steps, before anything is read: what comes from where, and why."""
     layout = table(*NEIGHBOURS)
     segments = Segments([0, 1, 2], [96, 0, 0], [4000, 4096, 100])
-    steps = explain(layout, Options(EXACT, 200, 1000, 10), segments, ready=[0])
+    steps = explain(layout, Options(EXACT, 200, 1000, 10, 1000), segments, ready=[0])
     assert steps == [
         Step("cache", 0, 96, 4000, (0,), ("ready",), 4000, "1 chunk ready in the cache"),
         Step("fetch", 0, 100, 200, (1, 2), ("demand", "demand"), 4196, "2 chunks asked for and not in the cache"),
     ]
-    (only,) = explain(layout, Options(EXACT, 200, 1000, 10), Segments([3], [0], [1]))
+    (only,) = explain(layout, Options(EXACT, 200, 1000, 10, 1000), Segments([3], [0], [1]))
     assert (only.chunks, only.causes, only.user_bytes) == ((3, 4), ("demand", "amplify"), 1)
     assert only.why == "1 chunk asked for and not in the cache; 1 more fetched along, within 200 bytes of the first"

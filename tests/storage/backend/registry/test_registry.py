@@ -182,12 +182,12 @@ def test_a_token_that_expired(token_registry: Hosted, realm: Realm) -> None:
 
 def test_realm_goes_down(token_registry: Hosted, realm: Realm, caplog: pytest.LogCaptureFixture) -> None:
     """While a token lasts, a realm that is down costs a warning; without a token it is the error."""
-    realm.said = 1
+    realm.said = 4
     once = HttpOptions(retry_limit=0)
     registry = registry_of(token_registry, once, auth=BASIC)
     assert read(registry, token_registry.blob) == wanted()
     realm.down = True
-    time.sleep(0.82)
+    time.sleep(3.25)  # refreshed after four fifths of its life
     with caplog.at_level(logging.WARNING):
         assert read(registry, token_registry.blob) == wanted()
     assert "the token is kept while it lasts" in caplog.text

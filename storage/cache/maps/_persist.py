@@ -1,7 +1,7 @@
-"""Which chunks are in the cache file: upstream's ``<blob>.blob.data.chunk_map``.
+"""Upstream's file of bits: a header of 4096 bytes, then a bit each, the most significant first.
 
-A header of 4096 bytes, then a bit a chunk, the most significant first. Written with plain
-writes, never through a map: a store into a hole of a full disk would be a SIGBUS.
+Written with plain writes, never through a map: a store into a hole of a full disk would be a
+SIGBUS.
 
 Source: nydus ``storage/src/cache/state/persist_map.rs``.
 """
@@ -13,7 +13,7 @@ import fcntl
 import operator
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +22,20 @@ import numpy.typing as npt
 from storage.cache._file import open_file, write_all
 from storage.errors import CacheError
 
-__all__ = ["HEADER_SIZE", "IndexedChunkMap", "read_chunk_map"]
+__all__ = ["HEADER_SIZE", "PersistMap", "read_bits"]
 
 HEADER_SIZE = 4096
 _HEADER = struct.Struct("<4sI4s4s")
 _MAGIC, _VERSION, _MAGIC2, _ALL_READY = b"PAMB", 1, b"PAMC", b"PAMM"
 
 
-def read_chunk_map(path: Path, count: int) -> npt.NDArray[np.bool_]:
-    """Which of `count` chunks are ready, as the file says.
+def read_bits(path: Path, count: int) -> npt.NDArray[np.bool_]:
+    """The first `count` bits of a file.
 
     Raises
     ------
     CacheError
-        If the file is not a chunk map of that many chunks.
+        If it is not a file of that many bits.
     """
     data = path.read_bytes()
     expected = HEADER_SIZE + (count + 7) // 8
@@ -46,11 +46,17 @@ def read_chunk_map(path: Path, count: int) -> npt.NDArray[np.bool_]:
         raise CacheError("is not a chunk map: remove it", path=path, offset=0)
     if version >= 1 and all_ready == _ALL_READY:
         return np.ones(count, np.bool_)
-    return np.unpackbits(np.frombuffer(data, np.uint8, offset=HEADER_SIZE), count=count).astype(np.bool_)
+    return np.unpackbits(np.frombuffer(data, np.uint8, offset=HEADER_SIZE), count=count).view(np.bool_)
 
 
-class IndexedChunkMap:
-    """The map of one blob, opened for change; created where it is not there."""
+class PersistMap:
+    """Bits in a file, opened for change; made where it is not there.
+
+    Attributes
+    ----------
+    bits : (n,) bool
+        As they were when it was opened.
+    """
 
     def __init__(self, path: Path, count: int) -> None:
         self.path = path
@@ -62,7 +68,7 @@ class IndexedChunkMap:
                     # last, so that a map which was not finished is made again.
                     self._put(bytes(HEADER_SIZE + (count + 7) // 8), 0)
                     self._put(_HEADER.pack(_MAGIC, _VERSION, _MAGIC2, b"\0" * 4), 0)
-            self.ready = read_chunk_map(path, count)
+            self.bits = read_bits(path, count)
             if _HEADER.unpack_from(os.pread(self._fd, _HEADER.size, 0))[3] == _ALL_READY:
                 self._forget_all_ready()
         except BaseException:
@@ -71,20 +77,20 @@ class IndexedChunkMap:
 
     def _forget_all_ready(self) -> None:
         """Say it bit by bit, so that one can be cleared."""
-        self._put(np.packbits(self.ready).tobytes(), HEADER_SIZE)
+        self._put(np.packbits(self.bits).tobytes(), HEADER_SIZE)
         self._put(b"\0" * 4, 12)
 
-    def set_ready(self, first: int, last: int, indexes: list[int]) -> None:
-        """Mark chunks as ready, with one write for the bytes that `first` to `last` lie in."""
-        start = first >> 3
-        bits = bytearray((last >> 3) + 1 - start)
+    def set(self, indexes: Sequence[int]) -> None:
+        """Set bits, ascending, with one write for the bytes that they lie in."""
+        start = indexes[0] >> 3
+        bits = bytearray((indexes[-1] >> 3) + 1 - start)
         for index in indexes:
             bits[(index >> 3) - start] |= 0x80 >> (index & 7)
         with self._alone():
             self._put(bytes(map(operator.or_, self._held(start, len(bits)), bits)), HEADER_SIZE + start)
 
     def clear(self, index: int) -> None:
-        """Mark a chunk as gone."""
+        """Clear a bit."""
         with self._alone():
             (held,) = self._held(index >> 3, 1)
             self._put(bytes([held & ~(0x80 >> (index & 7))]), HEADER_SIZE + (index >> 3))

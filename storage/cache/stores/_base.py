@@ -1,0 +1,166 @@
+"""What all kinds of cache file have: a file descriptor, a size, a chunk map."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from storage.cache._file import open_file, write_all
+from storage.cache.maps import ChunkMap
+from storage.errors import CacheError
+from storage.image.blob_info import BlobInfo
+from storage.image.decode import Decoder
+from storage.plan import Layout
+
+__all__ = ["BLOCK", "BlobFile", "Source"]
+
+BLOCK = 4096
+_PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+
+
+class Source:
+    """The blob that a file is the cache of.
+
+    Parameters
+    ----------
+    info
+        The blob.
+    layout
+        Where chunks lie, as memoryviews; see `storage.plan.plan_layout`.
+    decoder
+        How they are decoded and verified.
+    rows
+        The blob's.
+    """
+
+    __slots__ = ("decoder", "info", "layout", "rows")
+
+    def __init__(self, info: BlobInfo, layout: Layout, decoder: Decoder, rows: range) -> None:
+        self.info = info
+        self.layout = layout
+        self.decoder = decoder
+        self.rows = rows
+
+
+class BlobFile:
+    """The uncompressed bytes of a blob, as far as they are here: ``<blob>.blob.data``.
+
+    A chunk's bytes are written first and its bit is set after that; on the way out the bit
+    is cleared first. Both survive the death of the process, in that order; nothing is synced,
+    so after a power cut the folder is to be removed.
+
+    Attributes
+    ----------
+    is_plain
+        Whether a chunk's bytes in the file are the chunk's, and no more than a read is needed.
+    gives_back
+        Whether the space of a single chunk can be given back.
+    """
+
+    is_plain = True
+    gives_back = True
+
+    def __init__(self, path: Path, size: int, source: Source, chunk_map: ChunkMap) -> None:
+        self.path = path
+        self.map = chunk_map
+        self._source = source
+        self._alone = False
+        self.fd = -1
+        try:
+            self.fd = self._open(path)
+            self._size_to(size)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, path: Path) -> int:
+        return open_file(path)
+
+    def _size_to(self, expected: int) -> None:
+        """Make a new file as long as the blob; an old one has to be."""
+        size = os.fstat(self.fd).st_size
+        if size >= expected:
+            return
+        if self.map.ready.any():
+            message = f"is {size} bytes, the blob is {expected}: remove it and its chunk map"
+            raise CacheError(message, path=self.path)
+        try:
+            os.ftruncate(self.fd, expected)
+        except OSError as error:
+            raise CacheError(f"cannot be made {expected} bytes long: {error.strerror}", path=self.path) from error
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> None:
+        """Fill the buffers from `offset` of the file on."""
+        left = sum(len(buffer) for buffer in buffers)
+        got = os.preadv(self.fd, buffers, offset)
+        if got != left:
+            raise CacheError("the cache file ends early: remove it", path=self.path, offset=offset + got)
+
+    def write(self, data: memoryview | bytes | bytearray, offset: int) -> None:
+        """Write at `offset` of the file.
+
+        Raises
+        ------
+        CacheError
+            If it cannot be done, the disk being full, say.
+        """
+        write_all(self.fd, self.path, memoryview(data), offset)
+
+    def put(self, row: int, plain: memoryview, stored: memoryview | None) -> None:
+        """Write a chunk: its bytes, and its unit's in the backend, or None when that was put already.
+
+        Raises
+        ------
+        CacheError
+            See `write`.
+        """
+        raise NotImplementedError
+
+    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
+        """Read whole chunks, decode and verify them; each is valid until the next.
+
+        Raises
+        ------
+        IntegrityError
+            If a chunk is not what the image says.
+        CacheError
+            If the file ends early.
+        """
+        raise NotImplementedError
+
+    def remove(self, row: int) -> None:
+        """Give the space of a chunk back."""
+        raise NotImplementedError
+
+    def punch(self, offset: int, length: int) -> None:
+        """Give space back, and nothing else: neighbours may share its first and last block."""
+        if self._alone:
+            length = -(-length // BLOCK) * BLOCK
+        if not _punch_hole(self.fd, offset, length):
+            self.write(bytes(length), offset)
+
+    def close(self) -> None:
+        """Close both files."""
+        self.map.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+def _load_fallocate() -> ctypes._NamedFuncPointer | None:
+    if sys.platform != "linux":
+        return None
+    function = ctypes.CDLL(None, use_errno=True).fallocate
+    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    return function
+
+
+_fallocate = _load_fallocate()
+
+
+def _punch_hole(fd: int, offset: int, length: int) -> bool:
+    """Punch a hole; false where the system or the file system cannot."""
+    return _fallocate is not None and _fallocate(fd, _PUNCH, offset, length) == 0

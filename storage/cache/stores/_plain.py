@@ -1,0 +1,35 @@
+"""Chunks as they are, at their place in the uncompressed blob: ``<blob>.blob.data``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from storage.cache.maps import ChunkMap
+from storage.cache.stores._base import BlobFile, Source
+from storage.codec import buffer
+from storage.image.blob_info import BlobFeatures
+
+__all__ = ["PlainFile"]
+
+
+class PlainFile(BlobFile):
+    """See `BlobFile`."""
+
+    def __init__(self, path: Path, size: int, source: Source, chunk_map: ChunkMap) -> None:
+        super().__init__(path, size, source, chunk_map)
+        self._alone = source.info.has_feature(BlobFeatures.ALIGNED)
+
+    def put(self, row: int, plain: memoryview, stored: memoryview | None) -> None:
+        self.write(plain, self._source.layout.offset[row])
+
+    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
+        source = self._source
+        for row in rows:
+            plain = buffer("cached", source.layout.size[row])
+            self.read([plain], source.layout.offset[row])
+            source.decoder.verify(source.info, row, plain)
+            yield plain
+
+    def remove(self, row: int) -> None:
+        self.punch(self._source.layout.offset[row], self._source.layout.size[row])

@@ -1,0 +1,168 @@
+"""Every kind of cache serves every kind of blob, after a restart from the folder alone, and mends what is spoilt."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from storage.backend import LocalFs
+from storage.cache import CacheKind
+from storage.codec import PageCipher
+from storage.errors import BackendError, ConfigError, UnsupportedError
+from storage.events import Recorder, audit
+from storage.plan import Decider, keep_all, plan_layout, plan_options, rerun
+from storage.testing.backends import WatchedBackend, refuse
+from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.cache import assert_at_rest, expected, read_chunks, read_segments, ready_rows
+from storage.testing.lru import plain_lru
+
+KEY = bytes(range(32))
+KINDS = {
+    "plain": CacheKind(),
+    "validated": CacheKind(validate=True),
+    "digested": CacheKind(chunk_map="digested"),
+    "range": CacheKind(chunk_map="range"),
+    "raw": CacheKind(compressed=True),
+    "encrypted": CacheKind(cipher=PageCipher(KEY)),
+    "convergent": CacheKind(cipher=PageCipher(KEY, convergent=True)),
+}
+CHECKED = ["validated", "raw", "encrypted", "convergent"]
+BLOBS = {"alone": {}, "batched": {"together": 4}, "encrypted": {"encrypted": True}}
+
+
+@pytest.fixture(scope="module", params=BLOBS)
+def blobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Two blobs of 20 chunks up to 20,000 bytes, text and noise."""
+    dice = random.Random(3)
+    sizes = [dice.choices(range(1, 20_000), k=20) for _ in range(2)]
+    contents = [[dice.randbytes(n) if n % 2 else bytes([n % 251]) * n for n in blob] for blob in sizes]
+    return make_blobs(tmp_path_factory.mktemp("blobs"), contents, **BLOBS[request.param])
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("name", KINDS)
+def test_reads(name: str, plan: str, blobs: Made, tmp_path: Path) -> None:
+    """Cold, warm and after a restart without a backend: parts and wholes are right; the ledgers balance."""
+    recorder = Recorder()
+    cache = open_cache(blobs, tmp_path, plan=plan, kind=KINDS[name], amplify_io=30_000, recorder=recorder)
+    dice = random.Random(4)
+    for _ in range(2):
+        for row in dice.sample(range(40), 40):
+            size = len(blobs.contents[row])
+            start = dice.randrange(size)
+            segments = [(row, start, dice.randint(0, size - start))]
+            assert read_segments(cache, segments) == expected(blobs, segments)
+    assert_at_rest(cache)
+    audit(recorder.table())
+    cache.close()
+    again = open_cache(blobs, tmp_path, backend=WatchedBackend(LocalFs(blobs.folder), refuse), kind=KINDS[name])
+    for row in range(40):
+        read_chunks(again, blobs, [row])
+    read_chunks(again, blobs, range(20))
+    again.close()
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("name", CHECKED)
+def test_spoilt_in_the_cache(name: str, plan: str, blobs: Made, tmp_path: Path) -> None:
+    """A byte that was changed in the cache file is noticed: that chunk is fetched again, and is right there after."""
+    cache = open_cache(blobs, tmp_path, plan=plan, kind=KINDS[name])
+    read_chunks(cache, blobs, range(20))
+    cache.close()
+    row = max(range(20), key=lambda row: len(blobs.contents[row]))
+    raw = KINDS[name].compressed
+    path = tmp_path / f"{blobs.infos[0].blob_id}.blob.{'raw' if raw else 'data'}"
+    content = bytearray(path.read_bytes())
+    content[int((blobs.chunks.compressed_offset if raw else blobs.chunks.uncompressed_offset)[row]) + 1] ^= 0x55
+    path.write_bytes(content)
+    backend, recorder = WatchedBackend(LocalFs(blobs.folder)), Recorder()
+    cache = open_cache(blobs, tmp_path, backend=backend, plan=plan, kind=KINDS[name], recorder=recorder, journal=True)
+    read_chunks(cache, blobs, range(20))
+    asked = [(at, size) for _, at, size in backend.requests]
+    start, size = int(blobs.chunks.compressed_offset[row]), int(blobs.chunks.compressed_size[row])
+    assert any(at <= start and start + size <= at + length for at, length in asked)
+    count = len(asked)
+    read_chunks(cache, blobs, range(20))
+    assert len(backend.requests) == count
+    assert_at_rest(cache)
+    audit(recorder.table())
+    journal = cache.decider.journal
+    assert journal is not None
+    fresh = Decider(plan_layout(blobs.chunks), plan_options(plan, 0), None, keep_all)
+    assert rerun(journal, fresh) == len(journal)
+    cache.close()
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_spoilt_and_gone(name: str, blobs: Made, tmp_path: Path) -> None:
+    """What was spoilt in the cache and cannot be had again is an error, and never a wrong byte."""
+    cache = open_cache(blobs, tmp_path, kind=KINDS[name])
+    read_chunks(cache, blobs, range(20))
+    cache.close()
+    for path in tmp_path.glob("*.blob.[dr]a*"):
+        if path.suffix != ".chunk_map":
+            path.write_bytes(bytes(path.stat().st_size))
+    again = open_cache(blobs, tmp_path, backend=WatchedBackend(LocalFs(blobs.folder), refuse), kind=KINDS[name])
+    for row in range(20):
+        if any(blobs.contents[row]):
+            with pytest.raises(BackendError):
+                read_chunks(again, blobs, [row])
+    assert_at_rest(again)
+    again.close()
+
+
+def test_another_key(blobs: Made, tmp_path: Path) -> None:
+    """A folder opened with another key is fetched anew, not read as noise."""
+    for key in (KEY, KEY[::-1], KEY):
+        backend = WatchedBackend(LocalFs(blobs.folder))
+        cache = open_cache(blobs, tmp_path, backend=backend, kind=CacheKind(cipher=PageCipher(key)))
+        read_chunks(cache, blobs, range(20))
+        assert backend.requests
+        cache.close()
+
+
+@pytest.mark.parametrize("name", ["plain", "validated", "encrypted", "raw"])
+def test_bounded(name: str, tmp_path: Path) -> None:
+    """A quarter of the chunks' room: never more is stored, everything read is right."""
+    dice = random.Random(6)
+    (tmp_path / "blobs").mkdir()
+    made = make_blobs(tmp_path / "blobs", [[dice.randbytes(dice.randrange(1, 20_000)) for _ in range(30)]])
+    capacity = sum(map(len, made.contents)) // 4
+    cache = open_cache(made, tmp_path / "cache", kind=KINDS[name], capacity=capacity, policy=plain_lru())
+    for _ in range(120):
+        first = dice.randrange(30)
+        read_chunks(cache, made, range(first, min(first + dice.randint(1, 5), 30)))
+        assert cache.stored <= capacity
+    assert 0 < len(ready_rows(cache)) < 30
+    assert_at_rest(cache)
+    cache.close()
+
+
+def test_not_to_be_bounded(blobs: Made, tmp_path: Path) -> None:
+    """What forgets what it holds, or cannot give back the room of one chunk, is refused with a capacity."""
+    kinds = [CacheKind(chunk_map="digested")]
+    if (blobs.chunks.unit != range(len(blobs.chunks))).any():
+        kinds.append(CacheKind(compressed=True))
+    for kind in kinds:
+        with pytest.raises(ConfigError, match="cannot be evicted") as refused:
+            open_cache(blobs, tmp_path, kind=kind, capacity=1000, policy=plain_lru())
+        assert refused.value.where["field"] == "capacity"
+
+
+def test_pages_are_shared(tmp_path: Path) -> None:
+    """Chunks that do not begin at a page are not encrypted: one would be written over the next."""
+    (tmp_path / "blobs").mkdir()
+    made = make_blobs(tmp_path / "blobs", [[b"a" * 5000, b"b" * 5000]])
+    made.chunks.uncompressed_offset[1] = 5000
+    with pytest.raises(UnsupportedError) as refused:
+        open_cache(made, tmp_path / "cache", kind=KINDS["encrypted"])
+    assert refused.value.where["field"] == "cache.filecache.enable_encryption"
+
+
+@pytest.mark.parametrize("key", [b"", bytes(32), bytes(range(16)), bytes(range(64))])
+def test_no_key(key: bytes) -> None:
+    """A key of another length, or of two equal halves, is refused."""
+    with pytest.raises(ConfigError, match="is not a key"):
+        PageCipher(key)
