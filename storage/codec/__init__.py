@@ -3,7 +3,7 @@
 from storage.codec._buffers import buffer
 from storage.codec._cipher import Cipher, decrypt, encrypt
 from storage.codec._compress import Compressor, compress, compress_all, decompress_into
-from storage.codec._digest import Digester, crc32c, digest
+from storage.codec._digest import Digester, crc32c, digest, digest_all
 from storage.codec._libz import WINDOW
 from storage.codec._pages import PAGE_SIZE, PageCipher
 from storage.codec._zran import InflateContext, inflate_piece
@@ -26,6 +26,7 @@ __all__ = [
     "decompress_into",
     "decrypt",
     "digest",
+    "digest_all",
     "encrypt",
     "inflate_piece",
 ]
