@@ -59,6 +59,8 @@ class Fetcher:
         with cache.changed:
             if persisted:
                 self._mark_ready(persisted, read_id, fetch_id)
+            if read.reg[Reg.KIND] == PREFETCH:
+                cache.counted.prefetched(len(data), time.monotonic_ns() - begun)
             cache.decider.persisted(read)
             cache.changed.notify_all()
 
@@ -146,6 +148,7 @@ class Fetcher:
         bits = [row - self._cache.first_chunk[blob] for row in rows]
         try:
             self._cache.files[blob].map.set_ready(bits)
+            self._cache.counted.entries_count += len(rows)
         except CacheError as error:
             for row in rows:
                 self._not_kept(row, read_id, fetch_id, error)

@@ -11,8 +11,10 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from storage.errors import CacheError, ConfigError, IntegrityError, StorageError
 from storage.events import Recorder
 from storage.image.decode import Decoder
 from storage.image.tables import Blobs, Chunks
+from storage.metrics import CacheMetrics
 from storage.plan import (
     ABSENT,
     BLOCKED,
@@ -61,6 +64,16 @@ _PATIENCE_S = 2.0
 
 
 _AS_THEY_ARE = CacheKind()
+_opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for cache in list(_opened):
+        cache.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 def _refuse_to_bound(file: BlobFile) -> None:
@@ -76,7 +89,8 @@ class FileCache:
     Parameters
     ----------
     folder
-        Made if it is not there. What an earlier run, or nydusd, left in it is found again.
+        Made if it is not there. What an earlier run, or nydusd, left in it is found again. One that may not be
+        written to is read as it is, and nothing is added.
     infos, blobs, chunks
         The image's blobs and chunk table.
     readers
@@ -87,6 +101,8 @@ class FileCache:
         In what form chunks are kept.
     capacity
         Bytes of chunks that may be stored. A bounded folder is owned by one process.
+    watermarks
+        How much is evicted at a time; see `storage.plan.new_state`.
     policy, arena
         What to evict; needed with a capacity. See `storage.plan.Policy`.
     recorder
@@ -99,7 +115,9 @@ class FileCache:
     Raises
     ------
     CacheError
-        If the folder is another image's, is owned by another process, or cannot be written.
+        If the folder is another image's, or one of its files is foreign or broken.
+    CacheUnavailableError
+        If another process evicts from the folder, or there is no room for what must be in it.
     """
 
     def __init__(
@@ -118,6 +136,7 @@ class FileCache:
         recorder: Recorder | None = None,
         prefetch_workers: int = 1,
         prefetch_bandwidth: int = 0,
+        watermarks: tuple[int, int] | None = None,
         journal: bool = False,
     ) -> None:
         self.folder = Path(folder)
@@ -126,7 +145,8 @@ class FileCache:
         try:
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
             for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
-                source = Source(info, views(layout), decoder, range(int(first), int(first + count)))
+                rows = range(int(first), int(first + count))
+                source = Source(info, views(layout), decoder, rows, self._lock.writable)
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
@@ -134,7 +154,11 @@ class FileCache:
             self._close_files()
             raise
         self.log = Log(recorder)
-        self.decider = Decider(layout, options, capacity, policy, arena, journal)
+        self._known = layout.known
+        if not self._lock.writable:
+            layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
+            capacity = watermarks = None
+        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self.chunk_counts = [int(count) for count in blobs.chunk_count]
@@ -147,11 +171,17 @@ class FileCache:
         self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
+        self.counted = CacheMetrics()
+        self._read_at_once = self.counted.read_at_once
         self._patience = None if options.plan == EXACT else _PATIENCE_S
         self._reads = itertools.count()
         self.fetcher = Fetcher(self, decoder, readers)
         self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
-        self._limited = prefetch_bandwidth > 0
+        self._hindered = prefetch_bandwidth > 0
+        self._forked = False
+        _opened.add(self)
+        if not self._lock.writable:
+            self._prefetcher.stop()
         self._open()
 
     def _open(self) -> None:
@@ -172,8 +202,8 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
-        if self._limited and self._prefetcher.is_busy:
-            self._prefetcher.spend(sum(lengths))
+        if self._hindered:
+            self._before_read(lengths)
         if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if read_id is not None:
@@ -188,11 +218,26 @@ class FileCache:
         self.log.read(start, read_id, 0, size, size)
         return size
 
+    def _before_read(self, lengths: Sequence[int]) -> None:
+        """Let prefetch pay for the read; refuse it in the child of a fork."""
+        if self._forked:
+            raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
+        if self._prefetcher.is_busy:
+            self._prefetcher.spend(sum(lengths))
+
+    def disown(self) -> None:
+        """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
+        self._forked = self._hindered = True
+        self.changed = threading.Condition()
+        self._prefetcher = Prefetcher(self, 0)
+        self._prefetcher.stop()
+
     def _read_ready(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
         """One ready chunk to one buffer, with as little around the system call as there can be.
 
         Without a capacity nothing is evicted, so what is ready stays so and no lock is needed.
         """
+        self._read_at_once()
         recorder = self._recorder
         start = 0 if recorder is None else time.monotonic_ns()
         if len(buffer) != length:
@@ -206,7 +251,7 @@ class FileCache:
             if read_id is None:
                 recorder.log_hit(start, next(self._reads), blob, row, length)
             else:
-                self.log.hit(start, read_id, blob, (row,), length)
+                self.log.hit(start, read_id, blob, (row,), (length,))
         return length
 
     def new_read_id(self) -> int:
@@ -225,10 +270,15 @@ class FileCache:
         cursor = Cursor(buffers, size)
         if self._unguarded and self.is_ready(rows):
             start = time.monotonic_ns()
-            self._copy(rows, offsets, lengths, cursor)
-            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, size)
+            ranges = self._copy(rows, offsets, lengths, cursor)
+            self._read_at_once()
+            if ranges != 1:
+                with self.changed:
+                    self.counted.partial_hits += ranges - 1
+            self.log.hit(start, read_id, self._blob[rows[0]] if rows else -1, rows, lengths)
         else:
             with self.changed:
+                self.counted.total += 1
                 read = self.decider.begin(Segments(rows, offsets, lengths), USER)
             self.run(read, cursor, read_id)
         return size
@@ -266,6 +316,13 @@ class FileCache:
     def stored(self) -> int:
         """Bytes of chunks admitted to the cache."""
         return int(self.decider.state.counters[STORED])
+
+    def metrics(self) -> dict[str, Any]:
+        """What nydusd answers at ``/api/v1/metrics/blobcache``; see `CacheMetrics` for what the names mean."""
+        with self.changed:
+            ready = len(self._status) > 0 and all(status == READY for status in self._status)
+            paths = (file.path for file in self.files)
+            return self.counted.to_dict(paths, self.folder, self._prefetcher.workers, ready)
 
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""
@@ -326,16 +383,18 @@ class FileCache:
     def _serve(self, read: Read, cursor: Cursor, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
         start = time.monotonic_ns()
         span, (rows, offsets, lengths) = read.span, read.segments
-        part = slice(span.start, span.stop)
+        part, ranges = slice(span.start, span.stop), 0
         if self._checked:
             part = slice(span.start, self._copy_checked(read, cursor))
         else:
-            self._copy(rows[part], offsets[part], lengths[part], cursor)
-        if part.stop < span.stop:
-            self._lose(read, part.stop, read_id)
-        else:
-            with self.changed:
+            ranges = self._copy(rows[part], offsets[part], lengths[part], cursor)
+        with self.changed:
+            self.counted.partial_hits += ranges
+            self.counted.whole_hits += part.stop - part.start if self._checked else 0
+            if part.stop == span.stop:
                 self.decider.served(read)
+            else:
+                self._lose(read, part.stop, read_id)
         if part.stop > part.start:
             self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits)
 
@@ -360,12 +419,11 @@ class FileCache:
         """A chunk is not in the cache file as it should be: it is fetched again."""
         row = read.segments.chunk[pos]
         blob = self._blob[row]
-        with self.changed:
-            if self.decider.lost(read, pos):
-                with contextlib.suppress(CacheError):
-                    self.files[blob].map.clear(row - self.first_chunk[blob])
-                self.log.lost(read_id, blob, row, self.decider.layout.size[row])
-            self.changed.notify_all()
+        if self.decider.lost(read, pos):
+            with contextlib.suppress(CacheError):
+                self.files[blob].map.clear(row - self.first_chunk[blob])
+            self.log.lost(read_id, blob, row, self.decider.layout.size[row])
+        self.changed.notify_all()
 
     def _look_for(self, rows: Sequence[int], tried: bytearray) -> None:
         """Find chunks in the cache file that a map which forgets cannot tell of; each is looked for once."""
@@ -374,11 +432,13 @@ class FileCache:
             if tried[row] or self.files[blob].map.keeps:
                 continue
             tried[row] = 1
-            if self._status[row] == ABSENT and self.decider.layout.known[row]:
+            if self._status[row] == ABSENT and self._known[row] and self.files[blob].fd >= 0:
                 with contextlib.suppress(StorageError):
                     next(self.files[blob].chunks((row,)))
                     with self.changed:
                         if self.decider.found(row):
+                            self.counted.whole_hits += 1
+                            self.counted.entries_count += 1
                             self.files[blob].map.set_ready([row - self.first_chunk[blob]])
 
     def _wait(self, read: Read, waits: dict[int, tuple[int, int]]) -> None:
@@ -391,9 +451,9 @@ class FileCache:
         since, before = waits.get(wanted, (start, 0))
         waits[wanted] = (since, before + time.monotonic_ns() - start)
 
-    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> None:
-        """Copy segments out of the cache files, neighbours at once."""
-        index = 0
+    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> int:
+        """Copy segments out of the cache files, neighbours at once; in how many ranges."""
+        index = ranges = 0
         while index < len(rows):
             blob = self._blob[rows[index]]
             start = end = self._offset[rows[index]] + offsets[index]
@@ -403,3 +463,5 @@ class FileCache:
                 end += lengths[index]
                 index += 1
             self.files[blob].read(cursor.take(end - start), start)
+            ranges += 1
+        return ranges

@@ -53,10 +53,17 @@ class Prefetcher:
         self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
+    @property
+    def workers(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
     def put(self, batches: Batches) -> None:
         """Queue batches, and see that workers are there."""
         rows = batches.rows.data
         parts = [rows[start:end] for start, end in itertools.pairwise(batches.first.tolist()) if end > start]
+        with self._cache.changed:
+            self._cache.counted.prefetch_unmerged_chunks += len(rows)
         self._put([partial(self._take, part) for part in parts])
 
     def put_blobs(self) -> None:

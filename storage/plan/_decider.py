@@ -69,6 +69,8 @@ class Decider:
         The eviction policy, and the sizes of its int64 and float64 arenas.
     journal
         Whether to keep one.
+    watermarks
+        See `new_state`.
     """
 
     def __init__(
@@ -79,12 +81,13 @@ class Decider:
         policy: Policy,
         arena: tuple[int, int] = (1, 1),
         journal: bool = False,
+        watermarks: tuple[int, int] | None = None,
     ) -> None:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
         self.policy = policy
-        self.state = views(new_state(chunks, capacity, *arena))
+        self.state = views(new_state(chunks, capacity, *arena, watermarks))
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0

@@ -9,7 +9,9 @@ from storage.plan._state import (
     CAPACITY,
     EVICTING,
     EXACT,
+    HIGH,
     LEAVING,
+    LOW,
     PENDING,
     PREFETCH,
     READY,
@@ -142,10 +144,12 @@ def _fits(state: State, size: int) -> bool:
 
 
 def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, size: int, victims: Array, count: int) -> int:
-    """Room of `size` bytes for a chunk; for -1, only as much as there must be."""
-    if state.counters[CAPACITY] >= 0 and size > state.counters[CAPACITY]:
+    """Room of `size` bytes for a chunk, and down to the low watermark; for -1, only as much as there must be."""
+    if state.counters[CAPACITY] < 0 or size > state.counters[CAPACITY]:
         return count
-    while not _fits(state, size):
+    if state.counters[STORED] + size <= state.counters[HIGH]:
+        return count
+    while state.counters[STORED] + size > max(state.counters[LOW], size):
         victim = policy.victim(state.ints, state.floats, state.pins, chunk)
         # Whatever a policy says, bytes that are being read or written stay.
         if victim < 0 or state.pins[victim] != 0 or state.status[victim] != READY:

@@ -15,7 +15,9 @@ from rich.table import Table
 from storage.backend import Link
 from storage.image import open_image
 from workbench import policy, view
+from workbench.cli._blobs import Configured
 from workbench.cli._main import example, group
+from workbench.cli._options import Blobs, blobs_option
 from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
 from workbench.demo import demo
 from workbench.replay import PREFETCH, Settings, Workload, calibrate, replay
@@ -53,16 +55,16 @@ def _options(command: Any) -> Any:
 )
 @click.argument("programs", metavar="[PROGRAM.py]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--image", required=True, type=click.Path(path_type=Path), help="An image of a standard library.")
-@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
 @click.option("--cache", "cache_dir", required=True, type=click.Path(path_type=Path), help="Cache folder.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for reads and events.")
 @click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @_options
+@blobs_option
 def record_command(
     programs: tuple[Path, ...],
     image: Path,
-    blobs: Path | None,
+    blobs: Blobs,
     cache_dir: Path,
     out: Path,
     perfetto: bool,
@@ -83,7 +85,8 @@ def record_command(
     eviction = _guarded(eviction, admission, cache_size)
     run = record(
         image,
-        blobs,
+        None if isinstance(blobs, Configured) else blobs,
+        config=blobs.path if isinstance(blobs, Configured) else None,
         cache_dir=cache_dir,
         programs={path.stem: path for path in programs} or PROGRAMS,
         plan=plan,
@@ -120,17 +123,17 @@ def record_command(
 @click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
-@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
 @click.option("--prefetch", type=click.Choice(PREFETCH), default="none", show_default=True)
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @_options
+@blobs_option
 def replay_command(
     trace: Path,
     image: Path | None,
     untimed: bool,
     kind: str | None,
-    blobs: Path | None,
+    blobs: Blobs,
     prefetch: str,
     any_image: bool,
     as_json: bool,
