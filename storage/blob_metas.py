@@ -131,6 +131,7 @@ def _with_digests(meta: BlobMeta, source: _Source, folder: Path | None) -> BlobM
 
 
 def _keep(path: Path, content: bytes) -> None:
+    """Keep a file, if there is room and it is allowed."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.write_bytes(content)

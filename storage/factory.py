@@ -43,6 +43,7 @@ def open_store(
     prefetch_workers: int = 1,
     prefetch_batch: int | None = None,
     prefetch_bandwidth: int = 0,
+    dedup: str | Path | None = None,
     journal: bool = False,
     stats: FsIoStats | None = None,
 ) -> Rafs:
@@ -62,7 +63,7 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, journal
+    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, dedup, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -115,6 +116,7 @@ def open_store(
                 recorder=recorder,
                 prefetch_workers=prefetch_workers,
                 prefetch_bandwidth=prefetch_bandwidth,
+                dedup=dedup,
                 journal=journal,
             )
     widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0
@@ -123,15 +125,6 @@ def open_store(
     if opened_here is not None:
         rafs.owned.append(opened_here.close)
     return rafs
-
-
-@contextlib.contextmanager
-def _or_read_through() -> Iterator[None]:
-    """Where the folder cannot be had, say so and go on without."""
-    try:
-        yield
-    except CacheUnavailableError as error:
-        _log.warning("%s; reads go through", error)
 
 
 def default_backend(
@@ -150,3 +143,12 @@ def default_backend(
     if not isinstance(located.blobs, Path):
         return MeteredBackend(cast(BlobBackend, located.blobs))
     return MeteredBackend(LocalFs(located.blobs), "localfs")
+
+
+@contextlib.contextmanager
+def _or_read_through() -> Iterator[None]:
+    """Where the folder cannot be had, say so and go on without."""
+    try:
+        yield
+    except CacheUnavailableError as error:
+        _log.warning("%s; reads go through", error)
