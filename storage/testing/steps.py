@@ -19,12 +19,13 @@ __all__ = ["Traced", "replay_steps", "step"]
 
 
 def step(function: Callable[..., None]) -> Callable[..., None]:
-    """Note a rule's name and arguments before it is run; to be put under ``@rule``."""
+    """Note a rule's name and arguments before it is run; to be put under ``@rule``. What it calls is not noted."""
 
     @functools.wraps(function)
     def noted(self: Traced, **arguments: Any) -> None:
-        self.steps.append((function.__name__, arguments))
-        self.is_well = False
+        if self.is_well:
+            self.steps.append((function.__name__, arguments))
+            self.is_well = False
         function(self, **arguments)
 
     return noted
