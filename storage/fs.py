@@ -185,7 +185,8 @@ class Rafs:
 
     def prefetch_streams(self) -> None:
         """Have each blob read whole in the background, as one stream."""
-        self.cache.prefetch_streams()
+        if isinstance(self.cache, FileCache):
+            self.cache.prefetch_streams()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""

@@ -24,6 +24,7 @@ from workbench.policy import (
     _mru,
     _none,
     _qdlp,
+    _queue,
     _random,
     _s3fifo,
     _sieve,
@@ -66,7 +67,12 @@ _MODULES = {
 }
 _BUILT_IN = {
     name: EvictionPolicy(
-        name, module.arena, module.functions, offline=getattr(module, "OFFLINE", False), specialised=True
+        name,
+        module.arena,
+        module.functions,
+        offline=getattr(module, "OFFLINE", False),
+        specialised=True,
+        narrow=module.arena is _queue.arena,
     )
     for name, module in _MODULES.items()
 }
