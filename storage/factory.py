@@ -10,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.backend import BlobBackend, BlobReader, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.backend import (
+    BlobBackend,
+    BlobReader,
+    Link,
+    LocalFs,
+    MeteredBackend,
+    RoutedBackend,
+    ShapedBackend,
+    meters_of,
+)
 from storage.cache import CacheKind, DummyCache, FileCache
 from storage.cache.folder import check_owner
 from storage.device import BlobInfo
@@ -18,6 +27,7 @@ from storage.errors import BackendError, CacheError, ConfigError, FormatError, M
 from storage.events import Cause, Kind, Recorder
 from storage.fs import Rafs
 from storage.image import (
+    BlobFeatures,
     BlobMeta,
     Bootstrap,
     Located,
@@ -44,6 +54,7 @@ def open_store(
     *,
     cache_dir: str | Path | None,
     backend: BlobBackend | None = None,
+    external: str | Path | BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
     amplify_io: int = 1 << 20,
@@ -68,6 +79,8 @@ def open_store(
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
+    external
+        Where external blobs come from, a folder or a backend; by default from where the others do.
     link
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
@@ -92,6 +105,10 @@ def open_store(
     opened_here = None if backend is not None else default_backend(located, blobs, recorder)
     source = backend if backend is not None else opened_here
     assert source is not None
+    if external is not None:
+        outside: list[BlobBackend] = [LocalFs(external) if isinstance(external, (str, Path)) else external]
+        ids = [info.blob_id for info in bootstrap.infos if info.has_feature(BlobFeatures.EXTERNAL)]
+        source = RoutedBackend(source, dict.fromkeys(ids, outside))
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
@@ -149,7 +166,7 @@ def default_backend(
 
 def _blob_metas(
     bootstrap: Bootstrap, readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
-) -> list[BlobMeta]:
+) -> list[BlobMeta | None]:
     """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there.
 
     Digests of chunks come from the blob only where the bootstrap does not name them all.
@@ -157,13 +174,21 @@ def _blob_metas(
     infos, blob = bootstrap.infos, bootstrap.records["blob_index"]
     named = np.bincount(blob[blob < len(infos)], minlength=len(infos))
     if folder is None:
-        return [_fetch_meta(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
+        return [
+            None if info.is_told_by_bootstrap else _fetch_meta(info, reader, recorder)
+            for info, reader in zip(infos, readers, strict=True)
+        ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_owner(folder, infos)
-        metas = [_blob_meta(info, reader, folder, recorder) for info, reader in zip(infos, readers, strict=True)]
+        metas = [
+            None if info.is_told_by_bootstrap else _blob_meta(info, reader, folder, recorder)
+            for info, reader in zip(infos, readers, strict=True)
+        ]
         return [
-            meta if named[info.blob_index] >= info.chunk_count else _with_digests(meta, info, reader, folder)
+            meta
+            if meta is None or named[info.blob_index] >= info.chunk_count
+            else _with_digests(meta, info, reader, folder)
             for meta, info, reader in zip(metas, infos, readers, strict=True)
         ]
     except OSError as error:

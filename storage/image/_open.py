@@ -70,14 +70,16 @@ class Bootstrap:
         """Of EROFS, in bytes."""
         return self.block.block_size if isinstance(self.block, SuperBlock) else BLOCK_SIZE
 
-    def with_blob_meta(self, metas: Sequence[BlobMeta]) -> Image:
-        """The image, given the ``blob.meta`` of each blob.
+    def with_blob_meta(self, known: Sequence[BlobMeta | None]) -> Image:
+        """The image, given the ``blob.meta`` of each blob; None for one that has none.
 
         Raises
         ------
         FormatError
             If they contradict the bootstrap.
         """
+        told = metas_of_records(self.infos, self.records, self.blobs) if any(meta is None for meta in known) else []
+        metas = [told[at] if meta is None else meta for at, meta in enumerate(known)]
         for info, meta in zip(self.infos, metas, strict=True):
             check_meta(info, meta)
         return self._image(chunk_table(self.infos, metas, self.records, self.blobs))
@@ -218,9 +220,11 @@ def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
     bootstrap = open_bootstrap(located)
     files = [located.blobs / info.blob_meta_id for info in bootstrap.infos]
     try:
-        if not (bootstrap.has_blob_meta and all(file.is_file() for file in files)):
+        pairs = list(zip(bootstrap.infos, files, strict=True))
+        at_hand = all(info.is_told_by_bootstrap or file.is_file() for info, file in pairs)
+        if not (bootstrap.has_blob_meta and at_hand):
             return bootstrap.image()
-        metas = [read_meta_of(info, file) for info, file in zip(bootstrap.infos, files, strict=True)]
+        metas = [None if info.is_told_by_bootstrap else read_meta_of(info, file) for info, file in pairs]
         return bootstrap.with_blob_meta(metas)
     except StorageError as error:
         error.where.setdefault("path", located.path)
