@@ -16,11 +16,11 @@ from storage.external import with_external
 from storage.factory import default_backend, open_store
 from storage.fs import Rafs
 from storage.image import Located, locate
+from storage.metrics import FsIoStats
 from storage.openers import open_backend
 from storage.plan import Policy, keep_all
 
 __all__ = ["cache_kind", "open_backend", "open_backends", "open_configured"]
-
 
 
 def open_configured(
@@ -32,6 +32,7 @@ def open_configured(
     link: Link | None = None,
     plan: str = "exact",
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
@@ -50,7 +51,7 @@ def open_configured(
         In the place of the cache's ``work_dir``; without either nothing is kept.
     files
         What to prefetch in the place of the image's prefetch table, if the configuration enables it.
-    link, plan, capacity, policy, arena_of, recorder
+    link, plan, capacity, watermarks, policy, arena_of, recorder
         See `open_store`.
 
     Raises
@@ -75,12 +76,15 @@ def open_configured(
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
         kind=cache_kind(cache),
         capacity=capacity,
+        watermarks=watermarks,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        stats=_stats_of(config.rafs or RafsConfig()),
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
+        dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:
@@ -91,9 +95,7 @@ def open_configured(
     return rafs
 
 
-def open_backends(
-    image: Located, config: ConfigV2, recorder: Recorder | None = None
-) -> MeteredBackend | RoutedBackend:
+def open_backends(image: Located, config: ConfigV2, recorder: Recorder | None = None) -> MeteredBackend | RoutedBackend:
     """All that a configuration says of where an image's blobs are: its backend, and those of external blobs.
 
     Without a section `backend` it is the image's own; see `storage.factory.default_backend`.
@@ -131,6 +133,10 @@ def cache_kind(config: CacheConfig) -> CacheKind:
     )
 
 
+def _stats_of(config: RafsConfig) -> FsIoStats:
+    return FsIoStats(files=config.iostats_files, pattern=config.access_pattern, latest=config.latest_read_files)
+
+
 def _prefetch_of(config: ConfigV2) -> PrefetchConfig:
     """The file system's prefetch if it is enabled, else the cache's."""
     if config.rafs is not None and config.rafs.prefetch.enable:
@@ -155,7 +161,6 @@ def _impossible(config: ConfigV2) -> Iterator[tuple[str, str]]:
 
 
 def _idle(config: ConfigV2) -> Iterator[str]:
-    cache, rafs = config.cache or CacheConfig(), config.rafs or RafsConfig()
+    cache = config.cache or CacheConfig()
     if cache.compressed and cache.filecache is not None and cache.filecache.enable_encryption:
         yield "cache.filecache.enable_encryption"  # raw data are kept as they are, by nydusd as well
-    yield from (f"rafs.{name}" for name in ("iostats_files", "access_pattern", "latest_read_files") if vars(rafs)[name])

@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
-import numpy as np
-
-from storage.backend import (
-    BlobBackend,
-    BlobReader,
-    Link,
-    LocalFs,
-    MeteredBackend,
-    RoutedBackend,
-    ShapedBackend,
-    meters_of,
-)
+from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, RoutedBackend, ShapedBackend, meters_of
+from storage.blob_metas import blob_metas
 from storage.cache import CacheKind, DummyCache, FileCache
-from storage.cache.folder import check_owner
-from storage.device import BlobInfo
-from storage.errors import BackendError, CacheError, ConfigError, FormatError, MissingBlobError
-from storage.events import Cause, Kind, Recorder
+from storage.errors import CacheUnavailableError, ConfigError
+from storage.events import Recorder
 from storage.fs import Rafs
-from storage.image import (
-    BlobFeatures,
-    BlobMeta,
-    Bootstrap,
-    Located,
-    blob_meta_span,
-    chunk_digests,
-    load_blob_meta_file,
-    locate,
-    open_bootstrap,
-    read_blob_meta,
-)
+from storage.image import BlobFeatures, Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
+from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["default_backend", "open_store"]
 
-# nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
-_META_TRIES, _META_DELAY_S = 5, 0.02
+_log = logging.getLogger("storage.cache")
 
 
 def open_store(
@@ -60,13 +37,16 @@ def open_store(
     amplify_io: int = 1 << 20,
     kind: CacheKind | None = None,
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
     prefetch_batch: int | None = None,
     prefetch_bandwidth: int = 0,
+    dedup: str | Path | None = None,
     journal: bool = False,
+    stats: FsIoStats | None = None,
 ) -> Rafs:
     """Open an image for reading through a cache.
 
@@ -75,7 +55,8 @@ def open_store(
     image, blobs
         A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
-        Where chunks are kept; None to keep nothing, and ask the backend each time.
+        Where chunks are kept; None to keep nothing, and ask the backend each time. That is also what happens, with
+        a word in the log, where another process evicts from the folder, or there is no room for the cache's files.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
@@ -85,12 +66,14 @@ def open_store(
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
+    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, dedup, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
     recorder
         Where events go.
+    stats
+        Where operations on files are counted; by default in total only.
 
     Raises
     ------
@@ -118,32 +101,33 @@ def open_store(
     ]
     folder = None if cache_dir is None else Path(cache_dir)
     if bootstrap.has_blob_meta:
-        opened = bootstrap.with_blob_meta(_blob_metas(bootstrap, metas, folder, recorder))
+        opened = bootstrap.with_blob_meta(blob_metas(bootstrap, metas, folder, recorder))
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
-    cache: FileCache | DummyCache
-    if folder is None:
-        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
-    else:
-        cache = FileCache(
-            folder,
-            opened.infos,
-            opened.blobs,
-            opened.chunks,
-            readers,
-            options,
-            kind=kind or CacheKind(),
-            capacity=capacity,
-            policy=policy,
-            arena=arena_of(len(opened.chunks)),
-            recorder=recorder,
-            prefetch_workers=prefetch_workers,
-            prefetch_bandwidth=prefetch_bandwidth,
-            journal=journal,
-        )
-    widens = folder is not None and opened.version == 5 and amplify_io > 0
-    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None)
+    cache: FileCache | DummyCache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    if folder is not None:
+        with _or_read_through():
+            cache = FileCache(
+                folder,
+                opened.infos,
+                opened.blobs,
+                opened.chunks,
+                readers,
+                options,
+                kind=kind or CacheKind(),
+                capacity=capacity,
+                watermarks=watermarks,
+                policy=policy,
+                arena=arena_of(len(opened.chunks)),
+                recorder=recorder,
+                prefetch_workers=prefetch_workers,
+                prefetch_bandwidth=prefetch_bandwidth,
+                dedup=dedup,
+                journal=journal,
+            )
+    widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0
+    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
     rafs.backends = meters_of(source)
     if opened_here is not None:
         rafs.owned.append(opened_here.close)
@@ -161,101 +145,17 @@ def default_backend(
         If the file that says which registry is broken.
     """
     pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
-    return pulled or MeteredBackend(LocalFs(located.blobs), "localfs")
+    if pulled is not None:
+        return pulled
+    if not isinstance(located.blobs, Path):
+        return MeteredBackend(cast(BlobBackend, located.blobs))
+    return MeteredBackend(LocalFs(located.blobs), "localfs")
 
 
-def _blob_metas(
-    bootstrap: Bootstrap, readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
-) -> list[BlobMeta | None]:
-    """Each blob's ``blob.meta``: from the cache folder, else fetched and kept there.
-
-    Digests of chunks come from the blob only where the bootstrap does not name them all.
-    """
-    infos, blob = bootstrap.infos, bootstrap.records["blob_index"]
-    named = np.bincount(blob[blob < len(infos)], minlength=len(infos))
-    if folder is None:
-        return [
-            None if info.is_told_by_bootstrap else _fetch_meta(info, reader, recorder)
-            for info, reader in zip(infos, readers, strict=True)
-        ]
+@contextlib.contextmanager
+def _or_read_through() -> Iterator[None]:
+    """Where the folder cannot be had, say so and go on without."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_owner(folder, infos)
-        metas = [
-            None if info.is_told_by_bootstrap else _blob_meta(info, reader, folder, recorder)
-            for info, reader in zip(infos, readers, strict=True)
-        ]
-        return [
-            meta
-            if meta is None or named[info.blob_index] >= info.chunk_count
-            else _with_digests(meta, info, reader, folder)
-            for meta, info, reader in zip(metas, infos, readers, strict=True)
-        ]
-    except OSError as error:
-        raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
-
-
-def _blob_meta(info: BlobInfo, reader: BlobReader, folder: Path, recorder: Recorder | None) -> BlobMeta:
-    path = folder / f"{info.blob_id}.blob.meta"
-    if path.exists():
-        try:
-            return load_blob_meta_file(path.read_bytes(), info)
-        except FormatError as error:
-            raise CacheError(f"{error.message}: remove it", path=path) from error
-    meta = _fetch_meta(info, reader, recorder)
-    partial = path.with_suffix(".meta.partial")
-    partial.write_bytes(meta.content)
-    partial.replace(path)
-    return meta
-
-
-def _with_digests(meta: BlobMeta, info: BlobInfo, reader: BlobReader, folder: Path) -> BlobMeta:
-    """With ``blob.digest``, where the blob has one; kept under nydusd's name."""
-    path = folder / f"{info.blob_id}.blob.digest"
-    if path.exists() and path.stat().st_size == info.chunk_count * 32:
-        return replace(meta, digests=np.fromfile(path, np.uint8).reshape(-1, 32))
-    digests = chunk_digests(lambda offset, length: _range(reader, offset, length), reader.blob_size(), info)
-    if digests is None:
-        return meta
-    partial = path.with_suffix(".digest.partial")
-    partial.write_bytes(digests.tobytes())
-    partial.replace(path)
-    return replace(meta, digests=digests)
-
-
-def _range(reader: BlobReader, offset: int, length: int) -> bytes:
-    buffer = bytearray(length)
-    reader.read_into(memoryview(buffer), offset)
-    return bytes(buffer)
-
-
-def _fetch_meta(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> BlobMeta:
-    """From the backend; tried again when the line is bad, or spoils it."""
-    for tries in itertools.count(1):
-        try:
-            return read_blob_meta(_fetch(info, reader, recorder), info)
-        except MissingBlobError:
-            raise
-        except BackendError:
-            if tries == _META_TRIES:
-                raise
-        except FormatError:
-            if tries == 2:
-                raise
-        time.sleep(_META_DELAY_S * 2**tries)
-    raise AssertionError("unreachable")
-
-
-def _fetch(info: BlobInfo, reader: BlobReader, recorder: Recorder | None) -> memoryview:
-    offset, length = blob_meta_span(info)
-    if offset + length > reader.blob_size():
-        raise FormatError("the blob ends before its blob.meta does", blob=info.blob_id, offset=offset)
-    raw = memoryview(bytearray(length))
-    start = time.monotonic_ns()
-    transfer = reader.read_into(raw, offset)
-    if recorder is not None:
-        where = {"fetch_id": info.blob_index, "blob": info.blob_index, "offset": offset, "length": length}
-        duration = time.monotonic_ns() - start
-        recorder.log(kind=Kind.REQUEST, t_ns=start, dur_ns=duration, ttfb_ns=transfer.ttfb_ns, **where)
-        recorder.log(kind=Kind.FETCH, cause=Cause.META, t_ns=start, **where)
-    return raw
+        yield
+    except CacheUnavailableError as error:
+        _log.warning("%s; reads go through", error)

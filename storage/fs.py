@@ -11,9 +11,10 @@ from typing import Any
 from storage.backend import MeteredBackend
 from storage.cache import DummyCache, FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
-from storage.errors import PathError
+from storage.errors import ConfigError, PathError
 from storage.image import Image
 from storage.image.v5 import Amplifier
+from storage.metrics import Fop, FsIoStats
 from storage.plan import plan_prefetch
 
 __all__ = ["Rafs"]
@@ -24,7 +25,8 @@ _log = logging.getLogger("storage.fs")
 class Rafs:
     """An image opened for reading: metadata from its tables, data through a `BlobDevice`.
 
-    With an `amplifier`, reads of a v5 image are widened as nydusd's file system layer does.
+    What is done to files is counted in `stats`, file by file if those say so. With an `amplifier`,
+    reads of a v5 image are widened as nydusd's file system layer does.
 
     Where blobs come from is in `backends`, each with its metrics, unless a backend was given that has none.
 
@@ -37,14 +39,22 @@ class Rafs:
     ...     rafs.read("/json/__init__.py", 0, 4096)
     """
 
-    def __init__(self, image: Image, cache: FileCache | DummyCache, amplifier: Amplifier | None = None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        cache: FileCache | DummyCache,
+        amplifier: Amplifier | None = None,
+        stats: FsIoStats | None = None,
+    ) -> None:
         self.image = image
+        self.stats = stats or FsIoStats()
         self.cache = cache
         self._amplifier = amplifier
         self.owned: list[Callable[[], object]] = []  # called when it is closed
         self.backends: list[MeteredBackend] = []
         self.device = BlobDevice(image.infos, image.blobs, image.chunks, cache)
         self._blob = image.chunks.blob.data
+        self._nid = image.inodes.nid.data
 
     def lookup(self, path: str | bytes) -> int:
         """The inode row of a path.
@@ -54,19 +64,30 @@ class Rafs:
         PathError
             If there is no such file.
         """
-        return self.image.lookup(path)
+        try:
+            row = self.image.lookup(path)
+        except PathError:
+            self.stats.count(Fop.LOOKUP, 0, failed=True)
+            raise
+        self._count(Fop.LOOKUP, row)
+        return row
+
+    def _count(self, fop: Fop, row: int) -> int:
+        self.stats.count(fop, self._nid[row])
+        return row
 
     def readdir(self, path: str | bytes) -> list[str]:
         """Names in a folder, in the image's order."""
-        return [name.decode("utf-8", "surrogateescape") for name, _ in self.image.children(self.lookup(path))]
+        row = self._count(Fop.READDIR, self.lookup(path))
+        return [name.decode("utf-8", "surrogateescape") for name, _ in self.image.children(row)]
 
     def stat(self, path: str | bytes) -> Any:
         """What the image knows of a file; see `Image.stat`."""
-        return self.image.stat(self.lookup(path))
+        return self.image.stat(self._count(Fop.GETATTR, self.lookup(path)))
 
     def readlink(self, path: str | bytes) -> str:
         """Where a symbolic link points."""
-        return self.image.readlink(self.lookup(path)).decode("utf-8", "surrogateescape")
+        return self.image.readlink(self._count(Fop.READLINK, self.lookup(path))).decode("utf-8", "surrogateescape")
 
     def read(self, file: str | bytes | int, offset: int = 0, length: int = -1) -> bytes:
         """Bytes of a regular file, fewer than `length` at its end; by default all.
@@ -99,7 +120,9 @@ class Rafs:
             size = self._read(row, offset, buffer, max(asked, len(buffer)), read_id)
         except BaseException as error:
             self.cache.log.failed_read(start, read_id, error)
+            self.stats.count(Fop.READ, self._nid[row], 0, (time.monotonic_ns() - start) // 1000, failed=True)
             raise
+        self.stats.count(Fop.READ, self._nid[row], size, (time.monotonic_ns() - start) // 1000)
         self.cache.log.read(start, read_id, offset, len(buffer), size)
         return size
 
@@ -162,11 +185,31 @@ class Rafs:
 
     def prefetch_streams(self) -> None:
         """Have each blob read whole in the background, as one stream."""
-        self.cache.prefetch_streams()
+        if isinstance(self.cache, FileCache):
+            self.cache.prefetch_streams()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
         self.cache.drain()
+
+    def update(self, other: Rafs) -> None:
+        """Read from now on as another store of the same image does, which is used up by it.
+
+        So the backend, the cache and how they are used can be changed while files are read: reads under way end as
+        they began, and then what was used before is closed. Give the other a recorder of its own.
+
+        Raises
+        ------
+        ConfigError
+            If it is a store of another image.
+        """
+        if other.image.bootstrap_digest != self.image.bootstrap_digest:
+            raise ConfigError("that is a store of another image", field="image")
+        before, self.owned, other.owned = self.owned, other.owned, []
+        self.cache, self.backends, self._amplifier = other.cache, other.backends, other._amplifier
+        self.device.update(other.cache)
+        while before:
+            before.pop()()
 
     def close(self) -> None:
         """Close the store; what is cached stays."""

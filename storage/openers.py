@@ -9,11 +9,11 @@ from storage.backend import S3, BlobBackend, HttpProxy, LocalDisk, LocalFs, Mete
 from storage.backend.http import HttpOptions, MirrorOptions, ProxyOptions, Secret
 from storage.backend.registry import Registry, RegistryOptions
 from storage.backend.signing import Keys
-from storage.config import BackendConfig, HttpConfig
+from storage.config import BackendConfig, HttpConfig, RegistryConfig
 from storage.errors import ConfigError
 from storage.events import Recorder
 
-__all__ = ["open_backend"]
+__all__ = ["open_backend", "registry_options"]
 
 _S3_ENDPOINT = "s3.amazonaws.com"
 
@@ -108,7 +108,18 @@ def _http_proxy(config: BackendConfig, recorder: Recorder | None) -> BlobBackend
 def _registry(config: BackendConfig, recorder: Recorder | None) -> BlobBackend:
     table = config.registry
     assert table is not None
-    options = RegistryOptions(
+    return Registry(registry_options(table), recorder)
+
+
+def registry_options(table: RegistryConfig) -> RegistryOptions:
+    """Settings of a registry as its class takes them.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be had; names the key.
+    """
+    return RegistryOptions(
         table.host,
         table.repo,
         table.scheme,
@@ -118,7 +129,6 @@ def _registry(config: BackendConfig, recorder: Recorder | None) -> BlobBackend:
         blob_redirected_host=table.blob_redirected_host,
         http=_http_options(table),
     )
-    return Registry(options, recorder)
 
 
 def _keys(key_id: str, secret: str, token: str) -> Keys | None:

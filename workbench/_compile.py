@@ -25,43 +25,59 @@ from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
+from workbench import _draft
 
-__all__ = ["bind", "cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
+__all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
 
 _OURS = ("storage.", "workbench.")
+# Bytes of bytecode of functions that the engine has copied to where they are called; of loops, all are.
+_SMALL = 150
+_ANY = 1 << 30
 
 _ints, _floats, _pins, _int = numba.int64[::1], numba.float64[::1], numba.int32[::1], numba.int64
 _ONE = numba.void(_ints, _floats, _int)
-_SIGNATURES = (numba.void(_ints, _floats, _ints, _int), _ONE, _ONE, _int(_ints, _floats, _pins, _int), _ONE)
+_SIGNATURES = (
+    numba.void(_ints, _floats, _ints, _int),
+    _ONE,
+    _ONE,
+    _int(_ints, _floats, _pins, _int),
+    _ONE,
+    _int(_ints, _floats, _int),
+)
 
 
 @functools.cache
 def compile_function(function: Callable[..., Any]) -> Any:
     """The function, compiled on its first call for the types that it is called with."""
-    return _remembered(_jit(function), function)
+    return _remembered(_jit(_clone(function)), function)
 
 
 @functools.cache
-def compile_policy(functions: Policy) -> Policy:
-    """A policy's functions as function values of fixed signatures."""
-    return Policy(*(_value(function, sig) for function, sig in zip(functions, _SIGNATURES, strict=True)))
+def compile_engine(function: Callable[[Any], Any]) -> Any:
+    """A function of one large named tuple, which those that it calls are given by reference; else the same."""
+    from workbench import _by_ref
+
+    def engine(world):  # type: ignore[no-untyped-def]
+        return inner(by_ref(world))  # type: ignore[name-defined]  # noqa: F821
+
+    # Not a closure, which numba's cache would take for another one in each process.
+    names = {"__name__": __name__, "inner": _inner(function, _SMALL), "by_ref": _by_ref.by_ref}
+    engine = types.FunctionType(engine.__code__, names)
+    key = hashlib.sha256(f"by reference {fingerprint(function)}".encode()).hexdigest()[:32]
+    return _cached(_jit(engine), engine, key)
 
 
-def bind(function: Callable[..., Any], /, **names: Any) -> Callable[..., Any]:
-    """The same function with some of its global names meaning something else: a template, filled in."""
-    assert isinstance(function, types.FunctionType)
-    bound = types.FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
-    )
-    bound.__module__ = function.__module__
-    return bound
+@functools.cache
+def compile_policy(functions: Policy, keep: bool = True) -> Policy:
+    """A policy's functions as function values of fixed signatures; not to be kept on disk if they know addresses."""
+    return Policy(*(_value(function, sig, keep) for function, sig in zip(functions, _SIGNATURES, strict=True)))
 
 
-def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any) -> Policy:
+def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any, admits: Any) -> Policy:
     """Function values that call C callbacks.
 
-    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n, chunk)`` and
-    ``on_remove(chunk)``; arrays are given as addresses.
+    Those are ``init(sizes, n, capacity)``, ``on_hit(chunk)``, ``on_admit(chunk)``, ``victim(pinned, n, chunk)``,
+    ``on_remove(chunk)`` and ``admits(chunk)``; arrays are given as addresses.
     """
 
     def call_init(ints, floats, sizes, capacity):  # type: ignore[no-untyped-def]
@@ -79,7 +95,10 @@ def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remov
     def call_remove(ints, floats, chunk):  # type: ignore[no-untyped-def]
         on_remove(chunk)
 
-    calls = (call_init, call_hit, call_admit, call_victim, call_remove)
+    def call_admits(ints, floats, chunk):  # type: ignore[no-untyped-def]
+        return admits(chunk)
+
+    calls = (call_init, call_hit, call_admit, call_victim, call_remove, call_admits)
     return Policy(*(numba.cfunc(sig)(call) for call, sig in zip(calls, _SIGNATURES, strict=True)))
 
 
@@ -95,41 +114,46 @@ def cache_folder() -> Path:
     return Path(root) / "nydus-workbench"
 
 
-def _value(function: Callable[..., Any], signature: Any) -> Any:
-    value = _remembered(CFunc(_clone(function), normalize_signature(signature), {}, {}), function)
+def _value(function: Callable[..., Any], signature: Any, keep: bool) -> Any:
+    value = CFunc(_clone(function), normalize_signature(signature), {}, {}, _draft.WholeCompiler)
+    value = _remembered(value, function) if keep else value
     value.compile()
     return value
 
 
 @functools.cache
-def _clone(function: Any) -> Any:
-    """The same code with compiled globals."""
+def _clone(function: Any, copied: int = _ANY) -> Any:
+    """The same code with compiled globals; those of less bytecode than that are copied to where they are called."""
     names = dict(function.__globals__)
     for name, called in _called(function):
-        names[name] = _inner(called)
+        names[name] = _inner(called, copied)
     clone = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
     clone.__module__ = function.__module__
     return clone
 
 
 @functools.cache
-def _inner(function: Any) -> Any:
+def _inner(function: Any, copied: int) -> Any:
     """A function to be called by compiled ones: compiled once, and not anew for each constant it is called with."""
-    inner = _jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+    copy = len(function.__code__.co_code) < copied
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": copy}
+    inner = _jit(_clone(function, copied), _draft.DraftCompiler, **options)
     choose = inner.get_call_template
     inner.get_call_template = lambda args, kws: choose([numba.types.unliteral(arg) for arg in args], kws)
     return inner
 
 
-def _jit(function: Any, **options: bool) -> Any:
+def _jit(clone: Any, compiler: Any = _draft.WholeCompiler, **options: bool) -> Any:
     # Nothing is allocated in there, so that counting references would be for nothing.
-    return numba.njit(_nrt=False, **options)(_clone(function))
+    return numba.njit(_nrt=False, pipeline_class=compiler, **options)(clone)
 
 
 def _called(function: Any) -> Iterator[tuple[str, Any]]:
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
-        if isinstance(value, types.FunctionType) and value.__module__.startswith((*_OURS, function.__module__)):
+        if isinstance(value, types.FunctionType) and (
+            name in getattr(function, "bound", ()) or value.__module__.startswith((*_OURS, function.__module__))
+        ):
             yield name, value
 
 
@@ -150,8 +174,11 @@ def _parts(function: Any, seen: set[Any]) -> Iterator[str]:
 
 def _remembered(compiled: Any, function: Callable[..., Any]) -> Any:
     """Have numba look on disk first; where nothing can be kept, it compiles each time."""
-    clone = _clone(function)
-    clone.fingerprint = fingerprint(function)
+    return _cached(compiled, _clone(function), fingerprint(function))
+
+
+def _cached(compiled: Any, clone: Any, key: str) -> Any:
+    clone.fingerprint = key
     with contextlib.suppress(RuntimeError):
         compiled._cache = _Cache(clone)
     return compiled

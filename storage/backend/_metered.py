@@ -10,12 +10,10 @@ from storage.backend._base import BlobBackend, BlobReader, Transfer
 from storage.backend._metrics_table import metrics_html
 from storage.backend._routed import RoutedBackend
 from storage.backend._wrapped import WrappedReader
+from storage.metrics import millis_class, size_class
 
 __all__ = ["MeteredBackend", "meters_of"]
 
-# By the number of bits of a size in KiB: under 1 KiB, 4, 16, 64, 128, 512 KiB, 1 MiB, and more.
-_SIZE_CLASS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 5, 6, 7)
-_LATENCY_MS = (1, 20, 50, 100, 500, 1000, 2000)
 _CLASSES = 8
 
 
@@ -53,14 +51,13 @@ class MeteredBackend:
 
     def _count(self, millis: int, received: int) -> None:
         size = max(received, 0)
-        size_class = _SIZE_CLASS[min((size >> 10).bit_length(), len(_SIZE_CLASS) - 1)]
-        latency_class = sum(millis > limit for limit in _LATENCY_MS)
+        by_size = size_class(size)
         with self._lock:
             self._errors += received < 0
             self._amount += size
             self._millis += millis
-            self._millis_by_size[size_class] += millis
-            self._counts[size_class][latency_class] += 1
+            self._millis_by_size[by_size] += millis
+            self._counts[by_size][millis_class(millis)] += 1
 
     def close(self) -> None:
         """Close what keeps connections."""

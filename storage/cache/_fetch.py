@@ -59,8 +59,12 @@ class Fetcher:
         with cache.changed:
             if persisted:
                 self._mark_ready(persisted, read_id, fetch_id)
+            if read.reg[Reg.KIND] == PREFETCH:
+                cache.counted.prefetched(len(data), time.monotonic_ns() - begun)
             cache.decider.persisted(read)
             cache.changed.notify_all()
+        if persisted and cache.dedup is not None:
+            cache.dedup.enter(persisted)
 
     def passed_by(self, begun: int, blob: int, offset: int, length: int) -> None:
         """Bytes of a stream were received for nothing."""
@@ -146,9 +150,11 @@ class Fetcher:
         bits = [row - self._cache.first_chunk[blob] for row in rows]
         try:
             self._cache.files[blob].map.set_ready(bits)
+            self._cache.counted.entries_count += len(rows)
         except CacheError as error:
             for row in rows:
                 self._not_kept(row, read_id, fetch_id, error)
+            rows.clear()
 
     def _not_kept(self, row: int, read_id: int, fetch_id: int, refused: CacheError | None = None) -> None:
         """An admitted chunk does not stay: it is no good, or the disk takes no more and reads go through."""

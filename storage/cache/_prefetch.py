@@ -53,10 +53,19 @@ class Prefetcher:
         self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
+    @property
+    def workers(self) -> int:
+        """How many threads there are."""
+        return len(self._threads)
+
     def put(self, batches: Batches) -> None:
         """Queue batches, and see that workers are there."""
         rows = batches.rows.data
         parts = [rows[start:end] for start, end in itertools.pairwise(batches.first.tolist()) if end > start]
+        counted = self._cache.counted
+        with self._cache.changed:
+            counted.prefetch_unmerged_chunks += len(rows)
+            counted.prefetch_requests_count += len(parts)
         self._put([partial(self._take, part) for part in parts])
 
     def put_blobs(self) -> None:

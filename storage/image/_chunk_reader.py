@@ -1,4 +1,4 @@
-"""Chunks of an image straight from a folder of blobs: no cache, any number of threads."""
+"""Chunks of an image straight from where its blobs are: no cache, any number of threads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import TracebackType
 from storage.codec import buffer
 from storage.errors import IntegrityError, MissingBlobError
 from storage.image._image import Image
+from storage.image._source import BlobSource, SourceReader
 from storage.image.decode import Decoder, Fetched
 from storage.image.tables import PLAIN
 
@@ -27,15 +28,16 @@ class ChunkReader:
     ----------
     image
         Opened with its blobs, if chunks that no file uses are to be read too.
-    folder
-        Where the blobs are; each is opened when first needed.
+    blobs
+        Where the blobs are, a folder or what else has them; each is opened when first needed.
     """
 
-    def __init__(self, image: Image, folder: str | Path) -> None:
+    def __init__(self, image: Image, blobs: str | Path | BlobSource) -> None:
         self._image = image
         self._decoder = Decoder(image.infos, image.chunks)
-        self._folder = Path(folder)
+        self._blobs = Path(blobs) if isinstance(blobs, str) else blobs
         self._files: dict[int, int] = {}
+        self._readers: dict[int, SourceReader] = {}
         self._units: dict[int, bytes] = {}
         self._lock = threading.Lock()
         self._closed = weakref.finalize(self, _close_all, self._files)
@@ -98,29 +100,32 @@ class ChunkReader:
 
         Raises
         ------
-        MissingBlobError, IntegrityError
-            If the blob is not there, or ends before.
+        MissingBlobError, BackendError, IntegrityError
+            If the blob is not there, cannot be had, or ends before.
         """
         data = buffer("stored", size)
+        if not isinstance(self._blobs, Path):
+            self._reader(blob, self._blobs).read_into(data, offset)
+            return data
         try:
-            done = os.preadv(self.descriptor(blob), [data], offset)
+            done = os.preadv(self._descriptor(blob, self._blobs), [data], offset)
         except OSError as error:
             raise IntegrityError(f"the blob cannot be read: {error.strerror}", **self._where(blob, offset)) from error
         if done != size:
             raise IntegrityError("the blob ends before this chunk does", **self._where(blob, offset))
         return data
 
-    def descriptor(self, blob: int) -> int:
-        """The open file of a blob.
+    def _reader(self, blob: int, source: BlobSource) -> SourceReader:
+        with self._lock:
+            found = self._readers.get(blob)
+            if found is None:
+                found = self._readers[blob] = source.get_reader(self._image.infos[blob].blob_id)
+            return found
 
-        Raises
-        ------
-        MissingBlobError
-            If it is not there.
-        """
+    def _descriptor(self, blob: int, folder: Path) -> int:
         found = self._files.get(blob)
         if found is None:
-            path = self._folder / self._image.infos[blob].blob_id
+            path = folder / self._image.infos[blob].blob_id
             try:
                 opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:

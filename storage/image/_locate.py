@@ -8,6 +8,7 @@ from pathlib import Path
 from storage.errors import FormatError, StorageError
 from storage.image._contents import extract, file_range, last_member, read_toc
 from storage.image._ondisk import EROFS_MAGIC, SUPER_OFFSET
+from storage.image._source import BlobSource
 
 __all__ = ["Located", "locate"]
 
@@ -26,18 +27,18 @@ class Located:
     bootstrap
         The bootstrap.
     blobs
-        The folder of blobs.
+        The folder of blobs, or what else has them.
     inlined
         Whether `path` is a blob with the bootstrap in it.
     """
 
     path: Path
     bootstrap: bytes = field(repr=False)
-    blobs: Path
+    blobs: Path | BlobSource
     inlined: bool = False
 
 
-def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
+def locate(path: str | Path, blobs: str | Path | BlobSource | None = None) -> Located:
     """Find bootstrap and blobs.
 
     Parameters
@@ -45,7 +46,8 @@ def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
     path
         A bootstrap, a blob with an inlined bootstrap, or a folder that holds either.
     blobs
-        The folder of blobs; by default ``blobs`` beside the bootstrap, or the blob's own folder.
+        The folder of blobs; by default ``blobs`` beside the bootstrap, or the blob's own folder. Or what else has
+        them: a backend.
 
     Raises
     ------
@@ -64,12 +66,16 @@ def locate(path: str | Path, blobs: str | Path | None = None) -> Located:
         error.where.setdefault("path", path)
         raise
     if inlined is not None:
-        return Located(path, inlined, path.parent if blobs is None else Path(blobs), inlined=True)
+        return Located(path, inlined, _place(path.parent if blobs is None else blobs), inlined=True)
     assert content is not None
     if blobs is None:
         beside = path.parent / "blobs"
         blobs = beside if beside.is_dir() else path.parent
-    return Located(path, content, Path(blobs))
+    return Located(path, content, _place(blobs))
+
+
+def _place(blobs: str | Path | BlobSource) -> Path | BlobSource:
+    return Path(blobs) if isinstance(blobs, str) else blobs
 
 
 def _in_folder(folder: Path) -> Path:

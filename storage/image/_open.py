@@ -19,6 +19,7 @@ from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
 from storage.image._meta import BlobMeta, blob_meta_span, read_blob_meta
 from storage.image._ondisk import BLOCK_SIZE, CHUNK_RECORD, TAR_BLOCK_SIZE
+from storage.image._source import BlobSource
 from storage.image._super import SuperBlock, read_blob_table, read_super_block, table_at
 from storage.image._tarfs import tarfs_chunks
 from storage.image._tree import read_tree
@@ -200,11 +201,11 @@ def _prefetch_rows(data: np.ndarray, block: SuperBlock, inodes: Inodes) -> npt.N
     return rows[inodes.nid[rows] == nids].astype(np.int32)
 
 
-def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
+def open_image(path: str | Path, blobs: str | Path | BlobSource | None = None) -> Image:
     """Open an image as tables.
 
     The ``blob.meta`` of blobs that are at hand is read; for want of one, chunks are those
-    that the bootstrap uses.
+    that the bootstrap uses. Of a backend it is asked for.
 
     Parameters
     ----------
@@ -215,20 +216,33 @@ def open_image(path: str | Path, blobs: str | Path | None = None) -> Image:
     ------
     FormatError
         If it is not an image that can be read.
+    BackendError
+        If a backend does not give what it is asked for.
     """
     located = locate(path, blobs)
     bootstrap = open_bootstrap(located)
-    files = [located.blobs / info.blob_meta_id for info in bootstrap.infos]
+    place = located.blobs
     try:
-        pairs = list(zip(bootstrap.infos, files, strict=True))
-        at_hand = all(info.is_told_by_bootstrap or file.is_file() for info, file in pairs)
-        if not (bootstrap.has_blob_meta and at_hand):
+        if not bootstrap.has_blob_meta:
+            return bootstrap.image()
+        if not isinstance(place, Path):
+            told = [None if info.is_told_by_bootstrap else _meta_from(info, place) for info in bootstrap.infos]
+            return bootstrap.with_blob_meta(told)
+        pairs = [(info, place / info.blob_meta_id) for info in bootstrap.infos]
+        if not all(info.is_told_by_bootstrap or file.is_file() for info, file in pairs):
             return bootstrap.image()
         metas = [None if info.is_told_by_bootstrap else read_meta_of(info, file) for info, file in pairs]
         return bootstrap.with_blob_meta(metas)
     except StorageError as error:
         error.where.setdefault("path", located.path)
         raise
+
+
+def _meta_from(info: BlobInfo, source: BlobSource) -> BlobMeta:
+    offset, length = blob_meta_span(info)
+    raw = memoryview(bytearray(length))
+    source.get_reader(info.blob_meta_id).read_into(raw, offset)
+    return read_blob_meta(raw, info)
 
 
 def read_meta_of(info: BlobInfo, file: Path) -> BlobMeta:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import zstandard
 
 from storage.backend import MeteredBackend
-from storage.backend.http import HttpOptions, MirrorOptions, Request
+from storage.backend.http import MirrorOptions, Request
 from storage.backend.registry import Registry, RegistryOptions
 from storage.config import parse_config
 from storage.errors import BackendError, ConfigError, FormatError, IntegrityError
@@ -66,7 +66,7 @@ class Pulled:
     layers: int
 
 
-def pull(reference: str, folder: str | Path, *, scheme: str = "", http: HttpOptions | None = None) -> Pulled:
+def pull(reference: str, folder: str | Path, **settings: Any) -> Pulled:
     """Fetch an image's bootstrap, so that the folder can be opened; see `storage.factory.open_store`.
 
     Parameters
@@ -75,8 +75,8 @@ def pull(reference: str, folder: str | Path, *, scheme: str = "", http: HttpOpti
         Of an image, or of an index with one.
     folder
         Made if it is not there.
-    scheme, http
-        See `RegistryOptions`.
+    **settings
+        How to speak to the registry: ``scheme``, ``http`` and others of `RegistryOptions`.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def pull(reference: str, folder: str | Path, *, scheme: str = "", http: HttpOpti
         If the reference is none.
     """
     asked = parse_reference(reference)
-    registry = Registry(RegistryOptions(asked.host, asked.repo, scheme=scheme, http=http or HttpOptions()))
+    registry = Registry(RegistryOptions(asked.host, asked.repo, **settings))
     try:
         content, digest = fetch_manifest(registry, asked.name)
         manifest, fetched = parse_manifest(content, str(asked)), len(content)

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 from tqdm.auto import tqdm
 
-from storage.backend.http import HttpOptions, Request, Response
+from storage.backend.http import Request, Response
 from storage.backend.registry import Registry, RegistryOptions
 from storage.errors import BackendError, FormatError, IntegrityError
 from storage.oci._manifest import MANIFEST_TYPES, Descriptor, descriptors_of, is_index, parse_manifest
@@ -43,9 +43,8 @@ def push(
     layout: str | Path,
     reference: str,
     *,
-    scheme: str = "",
-    http: HttpOptions | None = None,
     progress: bool = False,
+    **settings: Any,
 ) -> Pushed:
     """Push the image of an OCI layout: its blobs, those it has not yet, then its manifests, the tag last.
 
@@ -55,10 +54,10 @@ def push(
         A folder with ``index.json`` and ``blobs/sha256``. If it holds several images, that of the reference's tag.
     reference
         Where to; it names a tag.
-    scheme, http
-        See `RegistryOptions`.
     progress
         Show a bar.
+    **settings
+        How to speak to the registry: ``scheme``, ``http`` and others of `RegistryOptions`.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def push(
     if target.digest:
         raise FormatError("what is pushed gets a tag, not a digest", path=reference)
     files = _Layout(Path(layout))
-    registry = Registry(RegistryOptions(target.host, target.repo, scheme=scheme, http=http or HttpOptions()))
+    registry = Registry(RegistryOptions(target.host, target.repo, **settings))
     try:
         top = files.image(target.tag)
         manifests, blobs = files.walk(top)

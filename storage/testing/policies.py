@@ -83,7 +83,7 @@ class Table:
         if chunk in self.held:
             self.hit(chunk)
             return True
-        if self.sizes[chunk] <= self.capacity:
+        if self.functions.admits(self.ints, self.floats, chunk) and self.sizes[chunk] <= self.capacity:
             while sum(self.sizes[held] for held in self.held) + self.sizes[chunk] > self.capacity:
                 victim = self.victim(chunk)
                 if victim < 0:

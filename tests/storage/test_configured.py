@@ -137,12 +137,12 @@ def test_no_effect(local: dict[str, Any], image_dir: Path, tmp_path: Path) -> No
     """Keys that do nothing here are warned of, those alone."""
     table = {"work_dir": str(tmp_path / "cache"), "enable_encryption": True, "encryption_key": bytes(range(32)).hex()}
     cache = {"type": "filecache", "compressed": True, "filecache": table}
-    config = config_of(local, cache=cache, rafs={"access_pattern": True})
+    config = config_of(local, cache=cache)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         open_configured(image_dir / "bootstrap", config).close()
     said = sorted(str(warning.message) for warning in caught if warning.category is ConfigWarning)
-    assert [words.split()[3] for words in said] == ["cache.filecache.enable_encryption", "rafs.access_pattern"]
+    assert [words.split()[3] for words in said] == ["cache.filecache.enable_encryption"]
 
 
 def test_backends_of_their_types(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from storage.image import Image, open_image
 from storage.image.verbs import check, inspect_blobs, inspect_chunk, inspect_file, inspect_prefetch
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option
+from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, stored_blobs
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []
@@ -23,9 +23,9 @@ __all__: list[str] = []
 @click.option("--deep", is_flag=True, help="Fetch, decompress and verify every chunk, too.")
 @json_option
 @blobs_option
-def check_command(image: Path, deep: bool, as_json: bool, blobs: Path | None) -> int:
+def check_command(image: Path, deep: bool, as_json: bool, blobs: Blobs) -> int:
     """Check an image: every pointer, size, name and link count; exits with 1 if something is wrong."""
-    report = check(image, blobs, deep=deep, progress=True)
+    report = check(image, stored_blobs(image, blobs) if deep else blobs, deep=deep, progress=True)
     if as_json:
         print(json.dumps(report.to_dict()))
         return 0 if report.ok else 1
@@ -54,7 +54,7 @@ def check_command(image: Path, deep: bool, as_json: bool, blobs: Path | None) ->
 @json_option
 @blobs_option
 def inspect_command(
-    image: Path, topic: str, path: str | None, blob: int, offset: int, as_json: bool, blobs: Path | None
+    image: Path, topic: str, path: str | None, blob: int, offset: int, as_json: bool, blobs: Blobs
 ) -> None:
     """Look into an image: its blobs, its prefetch table, the chunks of a file, the users of a chunk."""
     if topic == "file" and path is None:

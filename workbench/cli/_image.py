@@ -22,7 +22,7 @@ from storage.image.v5 import Amplifier
 from storage.plan import Segments, explain, plan_layout, plan_options
 from workbench.cli._build import Asked, built, built_beside, built_on
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, config_option, image_argument, json_option, temporary_store
+from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []
@@ -124,10 +124,9 @@ def build_command(
 @image_argument
 @click.argument("path")
 @blobs_option
-@config_option
-def cat(image: Path, path: str, blobs: Path | None, config: Path | None) -> None:
+def cat(image: Path, path: str, blobs: Blobs) -> None:
     """Write a file of an image to standard output."""
-    with temporary_store(image, blobs, config) as rafs:
+    with temporary_store(image, blobs) as rafs:
         _copy(rafs, rafs.lookup(path), sys.stdout.buffer)
 
 
@@ -136,10 +135,9 @@ def cat(image: Path, path: str, blobs: Path | None, config: Path | None) -> None
 @click.argument("path")
 @click.argument("target", type=click.Path(path_type=Path))
 @blobs_option
-@config_option
-def cp(image: Path, path: str, target: Path, blobs: Path | None, config: Path | None) -> None:
+def cp(image: Path, path: str, target: Path, blobs: Blobs) -> None:
     """Copy a file, or a folder with all that is below, out of an image."""
-    with temporary_store(image, blobs, config) as rafs:
+    with temporary_store(image, blobs) as rafs:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
@@ -192,7 +190,7 @@ def _copy(rafs: Rafs, row: int, file: Any) -> None:
 @json_option
 @blobs_option
 def explain_command(
-    image: Path, path: str, offset: int, length: int | None, plan: str, amplify: int, as_json: bool, blobs: Path | None
+    image: Path, path: str, offset: int, length: int | None, plan: str, amplify: int, as_json: bool, blobs: Blobs
 ) -> None:
     """Say what a read would fetch on an empty cache, and why, without reading anything."""
     opened = open_image(image, blobs)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from storage.image import Image, open_image
 from storage.image.verbs import Statistics, statistics
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option, temporary_store
+from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
 
 __all__ = ["entry"]
 
@@ -40,7 +40,7 @@ _TYPES = {
 @click.option("--sha256", is_flag=True, help="With --json: read and digest each regular file.")
 @json_option
 @blobs_option
-def ls(image: Path, path: str, recursive: bool, sha256: bool, as_json: bool, blobs: Path | None) -> None:
+def ls(image: Path, path: str, recursive: bool, sha256: bool, as_json: bool, blobs: Blobs) -> None:
     """List a folder of an image, or with -R all of it."""
     opened = open_image(image, blobs)
     listed = _listed(opened, path, recursive)
@@ -122,7 +122,7 @@ def _line(image: Image, path: bytes, row: int) -> str:
 @click.option("--base", type=click.Path(path_type=Path), help="An image whose chunks are there already.")
 @json_option
 @blobs_option
-def stat_command(image: Path, path: str | None, base: Path | None, as_json: bool, blobs: Path | None) -> None:
+def stat_command(image: Path, path: str | None, base: Path | None, as_json: bool, blobs: Blobs) -> None:
     """Say what an image is made of, or what a file of it is."""
     opened = open_image(image, blobs)
     if path is not None:

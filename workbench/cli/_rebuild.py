@@ -12,7 +12,7 @@ from storage.errors import ConfigError
 from storage.image import open_image
 from storage.image.verbs import Rebuilt, chunkdict, compact, diff, optimize, parse_prefetch_files
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option
+from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, stored_blobs
 
 __all__: list[str] = []
 
@@ -34,9 +34,9 @@ _out = click.option("-o", "--out", required=True, type=click.Path(path_type=Path
 )
 @json_option
 @blobs_option
-def compact_command(image: Path, out: Path, min_used: float, as_json: bool, blobs: Path | None) -> None:
+def compact_command(image: Path, out: Path, min_used: float, as_json: bool, blobs: Blobs) -> None:
     """Write an image anew without chunks that no file uses."""
-    _tell(compact(image, out, blobs, min_used=min_used, progress=True), as_json)
+    _tell(compact(image, out, stored_blobs(image, blobs), min_used=min_used, progress=True), as_json)
 
 
 @group.command(
@@ -51,7 +51,7 @@ def compact_command(image: Path, out: Path, min_used: float, as_json: bool, blob
 @_out
 @json_option
 @blobs_option
-def optimize_command(image: Path, files: Path, out: Path, as_json: bool, blobs: Path | None) -> None:
+def optimize_command(image: Path, files: Path, out: Path, as_json: bool, blobs: Blobs) -> None:
     """Write an image anew with what FILES names in a blob of its own, to be fetched first.
 
     FILES is JSON as nydus-image takes it, or - for standard input.
@@ -60,7 +60,7 @@ def optimize_command(image: Path, files: Path, out: Path, as_json: bool, blobs: 
         text = sys.stdin.read() if str(files) == "-" else files.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", path=files) from error
-    _tell(optimize(image, out, parse_prefetch_files(text), blobs, progress=True), as_json)
+    _tell(optimize(image, out, parse_prefetch_files(text), stored_blobs(image, blobs), progress=True), as_json)
 
 
 def _tell(made: Rebuilt, as_json: bool) -> None:

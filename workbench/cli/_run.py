@@ -15,7 +15,9 @@ from rich.table import Table
 from storage.backend import Link
 from storage.image import open_image
 from workbench import policy, view
+from workbench.cli._blobs import Configured
 from workbench.cli._main import example, group
+from workbench.cli._options import Blobs, blobs_option
 from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
 from workbench.demo import demo
 from workbench.replay import Settings, Workload, calibrate, replay
@@ -26,6 +28,7 @@ from workbench.trace.formats import FORMATS, object_trace
 __all__: list[str] = []
 
 _PREFETCH = ["none", "first program", "whole blob"]
+_ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
 
 def _options(command: Any) -> Any:
@@ -33,6 +36,7 @@ def _options(command: Any) -> Any:
     for option in reversed(
         (
             click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
+            click.option("--admission", default="all", show_default=True, help=_ADMISSIONS),
             click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
             click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
             click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
@@ -52,21 +56,22 @@ def _options(command: Any) -> Any:
 )
 @click.argument("programs", metavar="[PROGRAM.py]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--image", required=True, type=click.Path(path_type=Path), help="An image of a standard library.")
-@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
 @click.option("--cache", "cache_dir", required=True, type=click.Path(path_type=Path), help="Cache folder.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for reads and events.")
 @click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @_options
+@blobs_option
 def record_command(
     programs: tuple[Path, ...],
     image: Path,
-    blobs: Path | None,
+    blobs: Blobs,
     cache_dir: Path,
     out: Path,
     perfetto: bool,
     as_json: bool,
     eviction: str,
+    admission: str,
     cache_size: int | Share | None,
     amplify: int,
     plan: str,
@@ -78,10 +83,11 @@ def record_command(
     """
     if isinstance(cache_size, Share):
         raise click.UsageError("a recording's cache size is in bytes: there is no trace yet to take a share of")
-    _need_size(eviction, cache_size)
+    eviction = _guarded(eviction, admission, cache_size)
     run = record(
         image,
-        blobs,
+        None if isinstance(blobs, Configured) else blobs,
+        config=blobs.path if isinstance(blobs, Configured) else None,
         cache_dir=cache_dir,
         programs={path.stem: path for path in programs} or PROGRAMS,
         plan=plan,
@@ -111,27 +117,29 @@ def record_command(
         "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
         "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
         "workbench replay requests.oracleGeneral.zst --eviction s3-fifo --cache-size 256MiB --untimed --json",
+        "workbench replay requests.csv --eviction lru --admission tinylfu --cache-size 10% --untimed",
     ),
 )
 @click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
 @click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
-@click.option("--blobs", type=click.Path(path_type=Path), help="Folder of blobs; by default the image's.")
 @click.option("--prefetch", type=click.Choice(_PREFETCH), default="none", show_default=True)
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @_options
+@blobs_option
 def replay_command(
     trace: Path,
     image: Path | None,
     untimed: bool,
     kind: str | None,
-    blobs: Path | None,
+    blobs: Blobs,
     prefetch: str,
     any_image: bool,
     as_json: bool,
     eviction: str,
+    admission: str,
     cache_size: int | Share | None,
     amplify: int,
     plan: str,
@@ -141,7 +149,7 @@ def replay_command(
 
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
-    _need_size(eviction, cache_size, untimed)
+    eviction = _guarded(eviction, admission, cache_size, untimed)
     if untimed:
         _untimed(trace, kind, eviction, cache_size, as_json)
         return
@@ -187,13 +195,19 @@ def _with_cpu(settings: Settings, trace: Path) -> Settings:
     return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
 
 
-def _need_size(eviction: str, cache_size: int | Share | None, untimed: bool = False) -> None:
+def _guarded(eviction: str, admission: str, cache_size: int | Share | None, untimed: bool = False) -> str:
+    """The name of both policies as one, once they can be what is wanted."""
     if policy.get(eviction).offline and not untimed:
         raise click.UsageError(f"--eviction {eviction} knows the future: it needs --untimed")
     if eviction != "none" and cache_size is None:
         raise click.UsageError(f"--eviction {eviction} needs --cache-size: 256MiB, say")
     if eviction == "none" and cache_size is not None:
         raise click.UsageError("--cache-size needs --eviction: lru, say")
+    if eviction == "none" and admission != "all":
+        raise click.UsageError("--admission needs --eviction: lru, say")
+    both = f"{eviction}+{admission}"
+    policy.get(both)
+    return eviction if admission == "all" else both
 
 
 @group.command("demo", **example("workbench demo", "workbench demo --out /tmp/demo --perfetto"))

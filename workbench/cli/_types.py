@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 
 from storage.backend import Link
 from storage.errors import ConfigError
+from workbench._quantity import parse_size, split
 
 __all__ = ["CACHE_SIZE", "LINK", "SIZE", "Share", "parse_link", "parse_size"]
 
-_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-_UNITS |= {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 _RATES = {"bit": 0.125, "kbit": 125, "mbit": 125_000, "gbit": 125_000_000}
 _RATES |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -21,18 +19,6 @@ _RATES |= {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 class Share(float):
     """A size as a share of what a trace touches: ``50%``."""
-
-
-def parse_size(text: str) -> int:
-    """Bytes of ``4096``, ``256KiB``, ``1MiB``, ``200MB``.
-
-    Raises
-    ------
-    ConfigError
-        If it is no size.
-    """
-    number, unit = _split(text, _UNITS, "a size", "256KiB")
-    return int(number * unit)
 
 
 def parse_link(text: str) -> Link:
@@ -47,23 +33,16 @@ def parse_link(text: str) -> Link:
     for part in text.split(","):
         key, _, value = part.strip().partition("=")
         if key in ("rtt", "jitter"):
-            number, unit = _split(value, _TIMES, "a time", "20ms")
+            number, unit = split(value, _TIMES, "a time", "20ms")
             values[f"{key}_ns"] = int(number * unit)
         elif key == "bw":
-            number, unit = _split(value, _RATES, "a bandwidth", "200Mbit")
+            number, unit = split(value, _RATES, "a bandwidth", "200Mbit")
             values["bandwidth"] = int(number * unit)
         elif key in ("connections", "seed") and value.isdigit():
             values[key] = int(value)
         else:
             raise ConfigError(f"{part!r} says nothing of a link: say rtt=20ms,bw=200Mbit,connections=8")
     return Link(**values)
-
-
-def _split(text: str, units: dict[str, Any], what: str, example: str) -> tuple[float, float]:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*?)(?:/s)?\s*", text)
-    if match is None or match[2].lower() not in units or (not match[2] and "" not in units):
-        raise ConfigError(f"{text!r} is not {what}: say {example}")
-    return float(match[1]), units[match[2].lower()]
 
 
 class _Size(click.ParamType):

@@ -17,7 +17,7 @@ from storage.errors import ConfigError
 from storage.image import locate, open_image
 from storage.image.verbs import export_block, export_devices, unpack
 from workbench.cli._main import example, group
-from workbench.cli._options import blobs_option, image_argument, json_option
+from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, stored_blobs
 
 __all__: list[str] = []
 
@@ -33,9 +33,10 @@ __all__: list[str] = []
 @image_argument
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The tar to write; by default standard output.")
 @blobs_option
-def unpack_command(image: Path, out: Path | None, blobs: Path | None) -> None:
+def unpack_command(image: Path, out: Path | None, blobs: Blobs) -> None:
     """Write an image as a tar: every file with owners, times, xattrs, devices and hard links."""
-    located, opened = locate(image, blobs), open_image(image, blobs)
+    located = locate(image, stored_blobs(image, blobs))
+    opened = open_image(image, located.blobs)
     with _target(out) as file:
         done = unpack(opened, located.blobs, file, progress=True)
     left = f", {done.sockets:,} sockets left out" if done.sockets else ""
@@ -58,19 +59,20 @@ def unpack_command(image: Path, out: Path | None, blobs: Path | None) -> None:
 @json_option
 @blobs_option
 def export_command(
-    image: Path, out: Path, verity: bool, devices: bool, as_json: bool, blobs: Path | None
+    image: Path, out: Path, verity: bool, devices: bool, as_json: bool, blobs: Blobs
 ) -> None:
     """Write a v6 image uncompressed, for the kernel's EROFS driver to mount."""
     if devices and verity:
         raise click.UsageError("a hash tree goes behind one image: --verity and --devices exclude each other")
+    place = stored_blobs(image, blobs)
     if devices:
-        bootstrap, *files = export_devices(image, out, blobs, progress=True)
+        bootstrap, *files = export_devices(image, out, place, progress=True)
         if as_json:
             print(json.dumps({"bootstrap": str(bootstrap), "devices": [str(file) for file in files]}))
             return
         print(f"{bootstrap}: mount -t erofs -o {','.join(f'device={file}' for file in files) or 'ro'}")
         return
-    made = export_block(image, out, blobs, verity=verity, progress=True)
+    made = export_block(image, out, place, verity=verity, progress=True)
     if as_json:
         print(json.dumps({"image": str(made.path), "size": made.size, **(vars(made.verity) if made.verity else {})}))
         return

@@ -53,7 +53,9 @@ Either of these by name, from an installed package; `get` and every ``--eviction
 `workbench.testing.EvictionConformance` says whether it keeps to what the store and the engine rely on.
 """
 
-from workbench.policy._policy import EvictionPolicy, get, is_built_in, names
+from workbench.policy import admission
+from workbench.policy._eviction import EvictionPolicy
+from workbench.policy._policy import get, names
 from workbench.policy._python import PythonPolicy, from_class
 
-__all__ = ["EvictionPolicy", "PythonPolicy", "from_class", "get", "is_built_in", "names"]
+__all__ = ["EvictionPolicy", "PythonPolicy", "admission", "from_class", "get", "names"]

@@ -1,13 +1,10 @@
-"""What an eviction policy is to those who choose one."""
+"""Policies by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 
 from storage.errors import ConfigError
-from storage.plan import Policy
 from workbench.policy import (
     _arc,
     _belady,
@@ -27,58 +24,18 @@ from workbench.policy import (
     _mru,
     _none,
     _qdlp,
+    _queue,
     _random,
     _s3fifo,
     _sieve,
     _slru,
     _twoq,
     _wtinylfu,
+    admission,
 )
+from workbench.policy._eviction import EvictionPolicy
 
-__all__ = ["EvictionPolicy", "get", "is_built_in", "names"]
-
-
-def _compiled(functions: Policy) -> Policy:
-    # numba takes a second to import, and a live store has no use for it.
-    from workbench._compile import compile_policy
-
-    return compile_policy(functions)
-
-
-@dataclass(frozen=True)
-class EvictionPolicy:
-    """Five functions, and how much memory they need.
-
-    Attributes
-    ----------
-    name
-        What it is called in tables.
-    arena
-        From a count of chunks to the lengths of the int64 and the float64 arena.
-    functions
-        See `storage.plan.Policy`; in numba's subset, or bring a `compiler` that needs no such thing.
-    compiler
-        Makes the functions that compiled code calls.
-    errors
-        What functions raised where no exception can pass; whoever ran them empties it.
-    interpreted
-        Whether the functions are plain Python that is not to be compiled.
-    offline
-        Whether it knows the future, so that it is no policy for a live store: the last word of its int64 arena
-        is set to the number of the request that will use the chunk in hand next.
-    """
-
-    name: str
-    arena: Callable[[int], tuple[int, int]]
-    functions: Policy
-    compiler: Callable[[Policy], Policy] = _compiled
-    errors: list[Exception] = field(default_factory=list, compare=False)
-    interpreted: bool = False
-    offline: bool = False
-
-    def compiled(self) -> Policy:
-        """The same five as function values of one type, which compiled code calls without being compiled for them."""
-        return self.compiler(self.functions)
+__all__ = ["get", "names"]
 
 
 _GROUP = "workbench.policies"
@@ -109,14 +66,16 @@ _MODULES = {
     "belady-size": _beladysize,
 }
 _BUILT_IN = {
-    name: EvictionPolicy(name, module.arena, module.functions, offline=getattr(module, "OFFLINE", False))
+    name: EvictionPolicy(
+        name,
+        module.arena,
+        module.functions,
+        offline=getattr(module, "OFFLINE", False),
+        specialised=True,
+        narrow=module.arena is _queue.arena,
+    )
     for name, module in _MODULES.items()
 }
-
-
-def is_built_in(policy: EvictionPolicy) -> bool:
-    """Whether it is one of ours, so that loops may be compiled for it."""
-    return _BUILT_IN.get(policy.name) == policy
 
 
 def names() -> tuple[str, ...]:
@@ -125,13 +84,18 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> EvictionPolicy:
-    """A policy by name, in upper or lower case.
+    """A policy by name, in upper or lower case: of eviction, or with one of admission before it, ``lru+tinylfu``.
 
     Raises
     ------
     ConfigError
         If there is none of that name.
     """
+    eviction, _, gate = name.partition("+")
+    return admission.guard(_get(eviction.strip()), admission.get(gate)) if gate else _get(name)
+
+
+def _get(name: str) -> EvictionPolicy:
     if name.lower() in _BUILT_IN:
         return _BUILT_IN[name.lower()]
     if name in _installed():

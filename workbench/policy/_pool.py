@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["REGISTERS", "arena", "candidate", "clear", "choose", "chosen", "draw", "enter", "held", "leave"]
+__all__ = ["REGISTERS", "arena", "candidate", "clear", "choose", "chosen", "draw", "enter", "held", "leave", "roll"]
 
 _CHUNKS, _HELD, _STATE, _CHOSEN = 0, 1, 2, 3
 REGISTERS = 8  # from 4 on the policy's own
@@ -54,11 +54,16 @@ def leave(ints: Any, chunk: int) -> None:
         ints[_CHOSEN] = _NOBODY
 
 
-def draw(ints: Any) -> int:
-    """Anyone of those that are there."""
+def roll(ints: Any, below: int) -> int:
+    """A number below another, which is at most 2**31."""
     state = (ints[_STATE] * _MULTIPLIER + _INCREMENT) & _MASK
     ints[_STATE] = state
-    return int(ints[REGISTERS + (((state >> 31) * ints[_HELD]) >> 32)])
+    return int(((state >> 31) * below) >> 32)
+
+
+def draw(ints: Any) -> int:
+    """Anyone of those that are there."""
+    return int(ints[REGISTERS + roll(ints, ints[_HELD])])
 
 
 def choose(ints: Any, chunk: int) -> None:

@@ -11,13 +11,16 @@ import numpy as np
 
 from storage.errors import ConfigError
 from storage.plan import Policy
-from workbench.policy._policy import EvictionPolicy
+from workbench.policy._eviction import EvictionPolicy
 
 __all__ = ["PythonPolicy", "from_class"]
 
 
 class PythonPolicy(Protocol):
-    """What a class must have; an object is made each time a process starts, with what is ready admitted in order."""
+    """What a class must have; an object is made each time a process starts, with what is ready admitted in order.
+
+    It may have ``admits(chunk)``, too, which says whether a newcomer may come in at all.
+    """
 
     def __init__(self, sizes: Sequence[int], capacity: int) -> None:
         """Start empty; `sizes` are bytes of each chunk, a negative `capacity` is no bound."""
@@ -84,7 +87,11 @@ def _functions(cls: type[PythonPolicy]) -> Policy:
         held.discard(chunk)
         objects[0].on_remove(chunk)
 
-    return Policy(init, on_hit, on_admit, victim, on_remove)
+    def admits(ints: Any, floats: Any, chunk: int) -> int:
+        return int(asked(objects[0], chunk))
+
+    asked = getattr(cls, "admits", lambda policy, chunk: True)
+    return Policy(init, on_hit, on_admit, victim, on_remove, admits)
 
 
 def _arena(chunks: int) -> tuple[int, int]:
@@ -128,4 +135,5 @@ def _callbacks(functions: Policy, errors: list[Exception]) -> Policy:
         one(functions.on_admit),
         ctypes.CFUNCTYPE(word, address, word, word)(victim),
         one(functions.on_remove),
+        ctypes.CFUNCTYPE(word, word)(lambda chunk: safely(functions.admits, chunk)),
     )

@@ -47,13 +47,13 @@ def replay(
     ConfigError
         If the settings name something that there is not.
     """
-    from workbench._compile import compile_function
+    from workbench._compile import compile_engine
 
     settings = settings or Settings()
     if image is not None:
         _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
     world = new_world(workload, settings, record, settings.policy.compiled())
-    world = _run_through(world, compile_function(run))
+    world = _run_through(world, compile_engine(run))
     if settings.policy.errors:
         raise settings.policy.errors.pop()
     return Result(workload, settings, world, record)

@@ -13,6 +13,7 @@ import pandas as pd
 from storage.errors import ConfigError
 from storage.plan import Policy
 from workbench import policy
+from workbench._bind import bind
 from workbench.policy import EvictionPolicy
 from workbench.simulate import _template
 from workbench.simulate._objects import ObjectTrace
@@ -98,10 +99,10 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
 
 
 def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
-    special = policy.is_built_in(chosen)
+    special = chosen.specialised
     run = _specialised(chosen) if special else _generic(chosen.offline)
     functions = _NOTHING if special else chosen.compiled()
-    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
+    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size, chosen.narrow and special)
     # Nothing is pinned: for code of our own, one zero stands for all of them.
     pinned = np.zeros(1 if special else len(trace.sizes), np.int32)
     if special:
@@ -115,15 +116,17 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
 
 
 _NOTHING: Any = 0
+_NARROW = 1 << 28
 # What `serve` calls, and the policy's function that it stands for.
-_CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove"}
+_CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove", "let_in": "admits"}
 
 
-def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int) -> tuple[Any, Any, Any]:
+def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int, narrow: bool = False) -> tuple[Any, Any, Any]:
     ints, floats = chosen.arena(objects)
     count = np.zeros(COUNTERS, np.int64)
     count[CAPACITY] = cache_size
-    return np.zeros(ints, np.int64), np.zeros(floats, np.float64), count
+    word = np.int32 if narrow and objects < _NARROW else np.int64
+    return np.zeros(ints, word), np.zeros(floats, np.float64), count
 
 
 def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
@@ -139,8 +142,6 @@ def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> A
 
 
 def _plain(functions: Policy, offline: bool) -> Callable[..., None]:
-    from workbench._compile import bind
-
     return bind(
         serve,
         OFFLINE=int(offline),
@@ -148,13 +149,14 @@ def _plain(functions: Policy, offline: bool) -> Callable[..., None]:
         admit=lambda policy, ints, floats, chunk: functions.on_admit(ints, floats, chunk),
         choose=lambda policy, ints, floats, pinned, chunk: functions.victim(ints, floats, pinned, chunk),
         remove=lambda policy, ints, floats, chunk: functions.on_remove(ints, floats, chunk),
+        let_in=lambda policy, ints, floats, chunk: functions.admits(ints, floats, chunk),
     )
 
 
 @functools.cache
 def _generic(offline: bool) -> Any:
     """The loop that calls function values: compiled once, whatever the policy."""
-    from workbench._compile import bind, compile_function
+    from workbench._compile import compile_function
 
     return compile_function(bind(serve, OFFLINE=int(offline)))
 
@@ -162,7 +164,7 @@ def _generic(offline: bool) -> Any:
 @functools.cache
 def _specialised(chosen: EvictionPolicy) -> Any:
     """The loop with a policy's functions in place of the calls."""
-    from workbench._compile import bind, compile_function
+    from workbench._compile import compile_function
 
     functions = chosen.functions._asdict()
     called = {name: bind(getattr(_template, name), function=functions[of]) for name, of in _CALLED.items()}

@@ -14,6 +14,7 @@ __all__ = [
     "STORED",
     "admit",
     "hit",
+    "let_in",
     "remove",
     "serve",
     "choose",
@@ -39,7 +40,7 @@ def serve(
     Parameters
     ----------
     policy
-        Five function values, or nothing where the calls below are bound to a policy's own functions.
+        Six function values, or nothing where the calls below are bound to a policy's own functions.
     ints, floats
         The policy's arenas.
     sizes : (n,) int64
@@ -65,7 +66,7 @@ def serve(
         size = sizes[chunk]
         misses += 1
         missed += size
-        if size > capacity:
+        if let_in(policy, ints, floats, chunk) == 0 or size > capacity:
             refused += 1
             continue
         while stored + size > capacity:
@@ -107,3 +108,8 @@ def choose(policy: Any, ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
 def remove(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
     """Call the function value."""
     policy.on_remove(ints, floats, chunk)
+
+
+def let_in(policy: Any, ints: Any, floats: Any, chunk: int) -> int:
+    """Call the function value."""
+    return int(policy.admits(ints, floats, chunk))

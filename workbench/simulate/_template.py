@@ -6,7 +6,7 @@ from typing import Any
 
 from storage.plan import keep_all
 
-__all__ = ["admit", "choose", "hit", "remove"]
+__all__ = ["admit", "choose", "hit", "let_in", "remove"]
 
 function: Any = keep_all.on_hit
 
@@ -29,3 +29,8 @@ def choose(policy: Any, ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
 def remove(policy: Any, ints: Any, floats: Any, chunk: int) -> None:
     """A chunk leaves the cache."""
     function(ints, floats, chunk)
+
+
+def let_in(policy: Any, ints: Any, floats: Any, chunk: int) -> int:
+    """Whether a newcomer is admitted at all."""
+    return int(function(ints, floats, chunk))

@@ -63,6 +63,7 @@ def record(
     blobs: str | Path | None = None,
     *,
     cache_dir: str | Path,
+    config: str | Path | None = None,
     programs: Mapping[str, str | Path] = PROGRAMS,
     library: str | None = None,
     plan: str = "exact",
@@ -81,6 +82,8 @@ def record(
     ----------
     image, blobs, cache_dir, plan, amplify_io, link
         See `storage.factory.open_store`. The image is of a standard library.
+    config
+        A configuration, of which the section `backend` says where blobs are, if not in a folder.
     programs
         Files by name.
     library
@@ -107,6 +110,7 @@ def record(
         image=str(image),
         blobs=None if blobs is None else str(blobs),
         cache_dir=str(cache_dir),
+        config=None if config is None else str(config),
         out="",
         plan=plan,
         amplify_io=amplify_io,

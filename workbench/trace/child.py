@@ -5,6 +5,7 @@ Run by `record` as ``python -m workbench.trace.child``, with a `Job` as JSON on 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,10 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.backend import Link
+from storage.backend import Link, MeteredBackend, RoutedBackend
+from storage.config import load_config
+from storage.configured import open_backends
 from storage.errors import StorageError, TraceError
 from storage.events import Recorder
 from storage.factory import open_store
+from storage.image import locate
 from workbench import policy
 from workbench.trace._finder import ImageFinder, forget_library
 from workbench.trace._reader import RecordingReader
@@ -38,6 +42,8 @@ class Job:
         See `storage.factory.open_store` and `workbench.policy`.
     prefetch
         Chunk rows to prefetch from the start.
+    config
+        A configuration that says where blobs are.
     out
         Reads and events go to ``<out>.reads.parquet`` and ``<out>.events.arrows``.
     """
@@ -49,6 +55,7 @@ class Job:
     blobs: str | None
     cache_dir: str
     out: str
+    config: str | None = None
     plan: str = "exact"
     amplify_io: int = 1 << 20
     capacity: int | None = None
@@ -81,9 +88,11 @@ def main() -> None:
 def _run(job: Job) -> None:
     chosen = policy.get(job.eviction)
     with Recorder(f"{job.out}.events.arrows") as recorder:
+        backend = _backend(job, recorder)
         rafs = open_store(
             job.image,
             job.blobs,
+            backend=backend,
             cache_dir=job.cache_dir,
             plan=job.plan,
             amplify_io=job.amplify_io,
@@ -93,11 +102,19 @@ def _run(job: Job) -> None:
             link=job.link,
             recorder=recorder,
         )
-        with rafs:
+        with rafs, contextlib.ExitStack() as owned:
+            if backend is not None:
+                owned.callback(backend.close)
             reader = RecordingReader(rafs, job.program)
             found = _run_program(job, reader)
             metadata = {"nydus.image": rafs.image.bootstrap_digest, "nydus.modules": json.dumps(found)}
             write_table(f"{job.out}.reads.parquet", reader.table(metadata))
+
+
+def _backend(job: Job, recorder: Recorder) -> MeteredBackend | RoutedBackend | None:
+    if job.config is None:
+        return None
+    return open_backends(locate(job.image), load_config(job.config), recorder)
 
 
 def _run_program(job: Job, reader: RecordingReader) -> list[str]:

@@ -14,13 +14,14 @@ import numpy.typing as npt
 from storage.errors import FormatError
 from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
+from storage.image._source import BlobSource
 from storage.image.build._node import Content, Node
 
 __all__ = ["image_tree"]
 
 
-def image_tree(image: Image, blobs: str | Path, rows: npt.NDArray[np.int64] | None = None) -> Node:
-    """The tree of `image`, whose blobs lie in the folder `blobs`.
+def image_tree(image: Image, blobs: str | Path | BlobSource, rows: npt.NDArray[np.int64] | None = None) -> Node:
+    """The tree of `image`, whose blobs lie in the folder `blobs`, or wherever that has them.
 
     Parameters
     ----------

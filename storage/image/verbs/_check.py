@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from storage.errors import StorageError
+from storage.errors import MissingBlobError, StorageError
 from storage.image._image import Image
 from storage.image._locate import Located, locate
 from storage.image._open import Bootstrap, open_bootstrap, open_image
+from storage.image._source import BlobSource
 from storage.image.verbs._deep import verify_chunks
 from storage.image.verbs._erofs import erofs_problems
 from storage.image.verbs._report import MAX_PROBLEMS, Problem, Report, problem_of
@@ -22,7 +23,7 @@ __all__ = ["check"]
 
 
 def check(
-    path: str | Path, blobs: str | Path | None = None, *, deep: bool = False, progress: bool = False
+    path: str | Path, blobs: str | Path | BlobSource | None = None, *, deep: bool = False, progress: bool = False
 ) -> Report:
     """Check an image, and say all that is wrong with it.
 
@@ -68,12 +69,16 @@ def _problems(bootstrap: Bootstrap, image: Image, located: Located) -> Iterator[
 
 def _blobs(bootstrap: Bootstrap, located: Located) -> Iterator[Problem]:
     for info in bootstrap.infos:
-        file = located.blobs / info.blob_id
-        if not file.is_file():  # a missing one is a problem only when its chunks are asked for
+        try:
+            size = _size_of(located.blobs, info.blob_id)
+        except (OSError, MissingBlobError):  # a missing one is a problem only when its chunks are asked for
             continue
-        size = file.stat().st_size
         if size < info.compressed_size:
             yield Problem("blob", f"is {size} bytes long where {info.compressed_size} are right", info.blob_id)
+
+
+def _size_of(blobs: Path | BlobSource, blob_id: str) -> int:
+    return (blobs / blob_id).stat().st_size if isinstance(blobs, Path) else blobs.get_reader(blob_id).blob_size()
 
 
 def _report(bootstrap: Bootstrap, problems: list[Problem], verified: int = 0, size: int = 0) -> Report:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from storage.errors import ConfigError
 from storage.image._image import Image
+from storage.image._source import BlobSource
 from storage.image.verbs._rebuild import Rebuilt, rebuild
 
 __all__ = ["compact", "to_compact"]
@@ -32,7 +33,7 @@ def to_compact(image: Image, min_used: float) -> npt.NDArray[np.int64]:
 def compact(
     path: str | Path,
     out: str | Path,
-    blobs: str | Path | None = None,
+    blobs: str | Path | BlobSource | None = None,
     *,
     min_used: float = 1.0,
     progress: bool = False,

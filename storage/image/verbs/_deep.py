@@ -14,6 +14,7 @@ import numpy as np
 from storage.errors import MissingBlobError, StorageError
 from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
+from storage.image._source import BlobSource
 from storage.image.tables import Chunks
 from storage.image.verbs._report import MAX_PROBLEMS, Problem, problem_of
 from storage.progress import progress_bar
@@ -33,8 +34,8 @@ class _Verified(NamedTuple):
     looked: int
 
 
-def verify_chunks(image: Image, folder: Path, progress: bool = False) -> tuple[list[Problem], int, int]:
-    """Read every chunk that lies in the blobs of `folder`.
+def verify_chunks(image: Image, blobs: Path | BlobSource, progress: bool = False) -> tuple[list[Problem], int, int]:
+    """Read every chunk of the blobs.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def verify_chunks(image: Image, folder: Path, progress: bool = False) -> tuple[l
     verified = size = 0
     total = int(image.chunks.uncompressed_size.sum())
     with progress_bar(progress, total, "check") as move:
-        for run in _verified(image, folder):
+        for run in _verified(image, blobs):
             for error in run.errors:
                 problems[problem_of(error, "blob" if isinstance(error, MissingBlobError) else "chunk")] = None
             verified, size = verified + run.chunks, size + run.plain
@@ -55,10 +56,10 @@ def verify_chunks(image: Image, folder: Path, progress: bool = False) -> tuple[l
     return list(problems)[:MAX_PROBLEMS], verified, size
 
 
-def _verified(image: Image, folder: Path) -> Iterator[_Verified]:
+def _verified(image: Image, blobs: Path | BlobSource) -> Iterator[_Verified]:
     """All runs, in order, some ahead on all cores."""
     waiting: deque[Future[_Verified]] = deque()
-    with ChunkReader(image, folder) as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ChunkReader(image, blobs) as reader, ThreadPoolExecutor(os.cpu_count()) as pool:
         for span in runs(image.chunks):
             waiting.append(pool.submit(_verify_run, image, reader, span))
             if len(waiting) > _AHEAD:

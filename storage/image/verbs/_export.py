@@ -23,6 +23,7 @@ from storage.image._image import Image
 from storage.image._locate import locate
 from storage.image._ondisk import DEVICE_SLOT, SUPER_BLOCK, SUPER_OFFSET
 from storage.image._open import open_image
+from storage.image._source import BlobSource
 from storage.image._super import table_at
 from storage.image.verbs._deep import runs
 from storage.image.verbs._verity import Verity, append_hash_tree
@@ -89,7 +90,7 @@ def block_map(image: Image) -> list[Mapped]:
 def export_block(
     path: str | Path,
     out: str | Path,
-    blobs: str | Path | None = None,
+    blobs: str | Path | BlobSource | None = None,
     *,
     verity: bool = False,
     progress: bool = False,
@@ -138,7 +139,7 @@ def export_block(
 
 
 def export_devices(
-    path: str | Path, out: str | Path, blobs: str | Path | None = None, *, progress: bool = False
+    path: str | Path, out: str | Path, blobs: str | Path | BlobSource | None = None, *, progress: bool = False
 ) -> list[Path]:
     """Write an image's bootstrap, and each blob uncompressed, to a folder: ``mount -t erofs -o device=…``.
 
@@ -171,7 +172,9 @@ def export_devices(
     return [out / "bootstrap", *files]
 
 
-def _write_chunks(image: Image, blobs: Path, places: Iterable[tuple[int, int]], progress: bool) -> None:
+def _write_chunks(
+    image: Image, blobs: Path | BlobSource, places: Iterable[tuple[int, int]], progress: bool
+) -> None:
     """Write every chunk to the file and base offset of its blob."""
     places = list(places)
     total = int(image.chunks.uncompressed_size.sum())

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from storage.errors import ConfigError, PathError, UnsupportedError
 from storage.image._image import Image
+from storage.image._source import BlobSource
 from storage.image.blob_info import BlobFeatures
 from storage.image.verbs._rebuild import Rebuilt, rebuild
 
@@ -90,7 +91,7 @@ def optimize(
     path: str | Path,
     out: str | Path,
     files: Sequence[FileRanges],
-    blobs: str | Path | None = None,
+    blobs: str | Path | BlobSource | None = None,
     *,
     progress: bool = False,
 ) -> Rebuilt:

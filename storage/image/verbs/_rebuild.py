@@ -24,6 +24,7 @@ from storage.image._image import Image
 from storage.image._locate import Located, locate
 from storage.image._ondisk import CHUNK_HAS_CRC32, CHUNK_IS_COMPRESSED, RECORD_IS_ENCRYPTED
 from storage.image._open import Bootstrap, open_bootstrap, open_image
+from storage.image._source import BlobSource, save_blob
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build import Node, image_tree
 from storage.image.build._blob import pack
@@ -73,7 +74,7 @@ class Rebuilt:
 def rebuild(
     path: str | Path,
     out: str | Path,
-    blobs: str | Path | None,
+    blobs: str | Path | BlobSource | None,
     choose: Callable[[Image], I64],
     features: BlobFeatures = BlobFeatures(0),  # noqa: B008
     *,
@@ -115,7 +116,7 @@ def rebuild(
                 partial.replace(blob)
             for kept in new:
                 if kept is not info:
-                    _take_over(located.blobs / kept.blob_id, out / "blobs" / kept.blob_id)
+                    _take_over(located.blobs, kept.blob_id, out / "blobs" / kept.blob_id)
             (Path(folder) / "bootstrap").write_bytes(made)
             (Path(folder) / "bootstrap").replace(out / "bootstrap")
     except OSError as error:
@@ -260,9 +261,15 @@ def _listed(image: Image, root: Node) -> list[Node]:
     return arrange(root, [paths[row][0] for row in wanted if paths[row]]).listed
 
 
-def _take_over(source: Path, target: Path) -> None:
+def _take_over(blobs: Path | BlobSource, blob_id: str, target: Path) -> None:
     """Have a blob in another folder too: by another name of the file where that is possible."""
-    if target.exists() or not source.exists():
+    if target.exists():
+        return
+    if not isinstance(blobs, Path):
+        save_blob(blobs, blob_id, target)
+        return
+    source = blobs / blob_id
+    if not source.exists():
         return
     try:
         os.link(source, target)

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from storage.errors import FormatError
 from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
+from storage.image._source import BlobSource
 from storage.image.verbs._members import Member, members
 
 __all__ = ["Unpacked", "read_content", "unpack"]
@@ -45,7 +46,7 @@ class Unpacked:
     sockets: int
 
 
-def unpack(image: Image, blobs: str | Path, out: IO[bytes], *, progress: bool = False) -> Unpacked:
+def unpack(image: Image, blobs: str | Path | BlobSource, out: IO[bytes], *, progress: bool = False) -> Unpacked:
     """Write an image as a tar in PAX format: owners, times to the nanosecond, xattrs, devices, hard links.
 
     Nothing is written but `out`, and no name in it climbs out of the folder it is extracted to.
@@ -53,7 +54,7 @@ def unpack(image: Image, blobs: str | Path, out: IO[bytes], *, progress: bool = 
     Parameters
     ----------
     blobs
-        The folder of blobs.
+        The folder of blobs, or what else has them.
     out
         Where the tar goes; need not be seekable.
     progress

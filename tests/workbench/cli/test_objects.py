@@ -29,6 +29,17 @@ def test_untimed(trace: str) -> None:
     assert "miss ratio" in table.output and table.exit_code == 0
 
 
+def test_admission(trace: str) -> None:
+    """An admission policy goes before the eviction policy, and is refused in words if there is none of it."""
+    line = ["replay", trace, "--untimed", "--json"]
+    bounded = [*line, "--eviction", "lru", "--cache-size", "1KiB", "--admission"]
+    counted = json.loads(CliRunner().invoke(group, [*bounded, "size=64"]).output)
+    assert (counted["eviction"], counted["misses"], counted["refused"]) == ("lru+size=64", 3, 2)
+    assert "size=128KiB" in str(CliRunner().invoke(group, [*bounded, "size"]).exception)
+    alone = CliRunner().invoke(group, [*line, "--admission", "tinylfu"])
+    assert "--admission needs --eviction" in alone.output and alone.exit_code == 2
+
+
 def test_curve(trace: str) -> None:
     """The curve has a row for each size: at two thirds of all bytes nothing is hit yet."""
     done = CliRunner().invoke(group, ["mrc", trace, "--points", "3", "--json"])

@@ -15,7 +15,7 @@ from storage.errors import ConfigError
 from storage.events import EVENTS, audit
 from tests.workbench.replay._cases import cases, layout_of, workload_of
 from workbench import policy, view
-from workbench._compile import compile_function
+from workbench._compile import compile_engine
 from workbench.replay import Cpu, Settings, Workload, replay
 from workbench.replay._engine import run
 
@@ -146,7 +146,7 @@ def test_compiled_once() -> None:
             for prefetch in ("none", "whole blob"):
                 replay(workload, None, Settings(plan=plan, eviction=name, capacity=300_000, prefetch=prefetch))
     replay(workload, None, Settings(), record=True)
-    assert len(compile_function(run).signatures) == 1
+    assert len(compile_engine(run).signatures) == 1
 
 
 def test_python_policy() -> None:
