@@ -29,7 +29,7 @@ def main() -> None:
         build_layer(folder / "layer.tar.gz", folder / "image", conversion="targz-ref")
         building = time.thread_time() - began
         beside = sum(path.stat().st_size for path in (folder / "image" / "blobs").iterdir()) - size
-        print(f"layer {size / 1e6:.0f} MB, contexts and chunks beside it {beside / 1e6:.1f} MB, built in {building:.1f} s")
+        print(f"layer {size / 1e6:.0f} MB, beside it {beside / 1e6:.1f} MB, {building:.1f} s to build")
         spans, whole = [], []
         recorder = Recorder()
         with open_store(folder / "image", cache_dir=folder / "cache", amplify_io=0, recorder=recorder) as rafs:
