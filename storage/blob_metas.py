@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +20,8 @@ from storage.events import Cause, Kind, Recorder
 from storage.image import BlobMeta, Bootstrap, blob_meta_span, chunk_digests, load_blob_meta_file, read_blob_meta
 
 __all__ = ["blob_metas"]
+
+_log = logging.getLogger("storage.cache")
 
 # nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
 _TRIES, _DELAY_S = 5, 0.02
@@ -127,6 +131,12 @@ def _with_digests(meta: BlobMeta, source: _Source, folder: Path | None) -> BlobM
 
 
 def _keep(path: Path, content: bytes) -> None:
+    """Keep a file, if there is room and it is allowed."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        _log.warning("cannot be kept: %s (path %s); it is fetched again next time", error.strerror, path)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from storage.image._tree import read_tree
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import Blobs, Chunks, Entries, Extents, Inodes
 
-__all__ = ["Bootstrap", "open_bootstrap", "open_image"]
+__all__ = ["Bootstrap", "open_bootstrap", "open_image", "read_meta_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ def open_image(path: str | Path, blobs: str | Path | BlobSource | None = None) -
         files = [place / info.blob_meta_id for info in bootstrap.infos]
         if not all(file.is_file() for file in files):
             return bootstrap.image()
-        metas = [_meta_of(info, file) for info, file in zip(bootstrap.infos, files, strict=True)]
+        metas = [read_meta_of(info, file) for info, file in zip(bootstrap.infos, files, strict=True)]
         return bootstrap.with_blob_meta(metas)
     except StorageError as error:
         error.where.setdefault("path", located.path)
@@ -242,7 +242,8 @@ def _meta_from(info: BlobInfo, source: BlobSource) -> BlobMeta:
     return read_blob_meta(raw, info)
 
 
-def _meta_of(info: BlobInfo, file: Path) -> BlobMeta:
+def read_meta_of(info: BlobInfo, file: Path) -> BlobMeta:
+    """The ``blob.meta`` of a blob out of the file that holds it, with digests of its chunks if it has them."""
     offset, length = blob_meta_span(info)
     try:
         with file.open("rb") as stream:

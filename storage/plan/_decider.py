@@ -15,7 +15,9 @@ import numpy as np
 from storage.errors import IntegrityError
 from storage.plan import _advance, _report
 from storage.plan._state import (
+    ABSENT,
     READY,
+    STORING,
     USER,
     Array,
     Layout,
@@ -69,6 +71,13 @@ class Decider:
         The eviction policy, and the sizes of its int64 and float64 arenas.
     journal
         Whether to keep one.
+    watermarks
+        See `new_state`.
+
+    Attributes
+    ----------
+    evictions
+        Victims chosen so far.
     """
 
     def __init__(
@@ -79,15 +88,17 @@ class Decider:
         policy: Policy,
         arena: tuple[int, int] = (1, 1),
         journal: bool = False,
+        watermarks: tuple[int, int] | None = None,
     ) -> None:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
         self.policy = policy
-        self.state = views(new_state(chunks, capacity, *arena))
+        self.state = views(new_state(chunks, capacity, *arena, watermarks))
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0
+        self.evictions = 0
 
     def open(self, ready: Sequence[int]) -> list[int]:
         """Chunks found ready on disk. Returns victims, where they are too much."""
@@ -111,6 +122,12 @@ class Decider:
         if self.journal is not None:
             self._write("advance", read.reg[Reg.TICKET], (action, tuple(read.reg)))
         return action
+
+    def hit(self, chunk: int) -> None:
+        """A ready chunk is about to be served, not pinned: the executor looks at `evictions` again afterwards."""
+        self.policy.on_hit(self.state.ints, self.state.floats, chunk)
+        if self.journal is not None:
+            self.journal.append(("hit", chunk, None))
 
     def served(self, read: Read) -> None:
         """A SERVE was done."""
@@ -138,6 +155,19 @@ class Decider:
         victims = self._taken(_report.arrive(self.layout, self.state, self.policy, read.reg, self._victims))
         return self._write("arrive", read.reg[Reg.TICKET], victims)
 
+    def adopt(self, chunk: int) -> tuple[bool, list[int]]:
+        """A chunk can be had without the backend. Returns whether it is claimed now, and victims to be punched out."""
+        absent = self.state.status[chunk] == ABSENT
+        victims = self._taken(_report.adopt(self.layout, self.state, self.policy, chunk, self._victims))
+        mine = absent and self.state.status[chunk] == STORING
+        self._write("adopt", chunk, (mine, victims))
+        return mine, victims
+
+    def adopted(self, chunk: int) -> None:
+        """A chunk that was claimed so is in place."""
+        _report.adopted(self.state, chunk)
+        self._write("adopted", chunk, None)
+
     def evicted(self, chunk: int) -> None:
         """A victim is gone."""
         _report.evicted(self.layout, self.state, chunk)
@@ -163,6 +193,7 @@ class Decider:
         return bool(self.state.status[chunk] == status and self.state.owner[chunk] == read.reg[Reg.TICKET])
 
     def _taken(self, count: int) -> list[int]:
+        self.evictions += count
         return list(self._victims[:count])
 
     def _write(self, name: str, given: Any, decided: Any) -> Any:
@@ -199,7 +230,7 @@ def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> 
         read = decider.begin(Segments(*given[:3]), given[3])
         reads[read.reg[Reg.TICKET]] = read
         return None
-    if name in ("open", "evicted", "found", "store_failed"):
+    if name in ("open", "adopt", "adopted", "evicted", "found", "hit", "store_failed"):
         return getattr(decider, name)(given)
     if name == "lost":
         return decider.lost(reads[given[0]], given[1])

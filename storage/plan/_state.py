@@ -24,7 +24,9 @@ __all__ = [
     "EXACT",
     "FETCH",
     "GAP_SHIFT",
+    "HIGH",
     "LEAVING",
+    "LOW",
     "MIN_BATCH",
     "PENDING",
     "PLANS",
@@ -85,7 +87,9 @@ STORED = 0  # bytes admitted
 CAPACITY = 1  # bytes that may be; negative for no bound
 BLOCKED = 2  # user reads that wait or fetch
 LEAVING = 3  # bytes of victims that are not gone yet
-COUNTERS = 4
+HIGH = 4  # bytes above which chunks are evicted,
+LOW = 5  # and down to which
+COUNTERS = 6
 
 MIN_BATCH = 0x2_0000
 MAX_BATCH = 0x1000_0000
@@ -154,7 +158,7 @@ class State(NamedTuple):
         Readers and writers of the chunk's bytes in the cache; a pinned chunk is not evicted.
     owner : (n,) int64
         Ticket of the read that claimed a PENDING or STORING chunk, else -1.
-    counters : (4,) int64
+    counters : (6,) int64
     ints, floats
         The eviction policy's arenas.
     """
@@ -288,10 +292,31 @@ def plan_options(
     return Options(PLANS[plan], amplify, batch, batch >> GAP_SHIFT, max(prefetch, MIN_BATCH))
 
 
-def new_state(chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1) -> State:
-    """A state in which every chunk is absent; `ints` and `floats` size the policy's arenas."""
+def new_state(
+    chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1, watermarks: tuple[int, int] | None = None
+) -> State:
+    """A state in which every chunk is absent.
+
+    Parameters
+    ----------
+    capacity
+        Bytes that may be stored; None for no bound.
+    ints, floats
+        Sizes of the policy's arenas.
+    watermarks
+        The low and the high one, in bytes: when more than the high one would be stored, chunks are
+        evicted until it is no more than the low one. By default both are the capacity.
+
+    Raises
+    ------
+    ConfigError
+        If the low one is above the high one, or that above the capacity.
+    """
     counters = np.zeros(COUNTERS, np.int64)
-    counters[CAPACITY] = -1 if capacity is None else capacity
+    counters[CAPACITY] = bound = -1 if capacity is None else capacity
+    counters[LOW], counters[HIGH] = low, high = watermarks or (bound, bound)
+    if watermarks is not None and not 0 <= low <= high <= bound:
+        raise ConfigError("watermarks are no more than the capacity, and the low one is the lower", field="watermarks")
     return State(
         status=np.zeros(chunks, np.uint8),
         pins=np.zeros(chunks, np.int32),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -166,9 +166,9 @@ def open_cache(
     arena: tuple[int, int] = (1, 1),
     recorder: Recorder | None = None,
     journal: bool = False,
-    **prefetch: int,
+    **settings: Any,
 ) -> FileCache:
-    """A file cache over made blobs; `backend` is their folder by default, `prefetch` what `FileCache` knows of it."""
+    """A file cache over made blobs; `backend` is their folder by default, for `settings` see `FileCache`."""
     source = LocalFs(made.folder) if backend is None else backend
     return FileCache(
         folder,
@@ -183,7 +183,7 @@ def open_cache(
         arena=arena,
         recorder=recorder,
         journal=journal,
-        **prefetch,
+        **settings,
     )
 
 

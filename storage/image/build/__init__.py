@@ -2,7 +2,7 @@
 
 from storage.image.build._build import BuildResult, StreamedTree, build
 from storage.image.build._image_tree import image_tree
-from storage.image.build._layer import CONVERSIONS, build_layer, guess_conversion
+from storage.image.build._layer import CONVERSIONS, build_layer, build_stargz_toc, guess_conversion
 from storage.image.build._node import Node, directory_tree, walk
 from storage.image.build._open_tar import open_tar, plain_stream
 from storage.image.build._tar_headers import TarStream, tar_entries
@@ -17,6 +17,7 @@ __all__ = [
     "TarTree",
     "build",
     "build_layer",
+    "build_stargz_toc",
     "directory_tree",
     "guess_conversion",
     "image_tree",
