@@ -159,10 +159,12 @@ def build(
             shown = _files(source, order, progress)
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
-                chunks, blob_id, image = write_v5(root, shown, sink, recipe, ahead=ahead, listed=listed)
+                chunks, blob_id, image = write_v5(
+                    root, shown, sink, recipe, ahead=ahead, listed=listed, in_turn=order is None
+                )
             else:
                 chunks, blob_id, image = write_v6(
-                    root, shown, sink, recipe, dictionary=dictionary, listed=listed
+                    root, shown, sink, recipe, dictionary=dictionary, listed=listed, in_turn=order is None
                 )
             blob = blobs / blob_id if blob_id else None
             sink.close()
