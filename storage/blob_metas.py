@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,14 +21,18 @@ from storage.image import BlobMeta, Bootstrap, blob_meta_span, chunk_digests, lo
 
 __all__ = ["blob_metas"]
 
+_log = logging.getLogger("storage.cache")
+
 # nydusd tries five times, and waits 0.4 s and then twice as long each time; backends over HTTP try again by themselves.
 _TRIES, _DELAY_S = 5, 0.02
 
 
 def blob_metas(
     bootstrap: Bootstrap, readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
-) -> list[BlobMeta]:
-    """Each blob's ``blob.meta``, and its ``blob.digest`` where the bootstrap does not name all chunks' digests.
+) -> list[BlobMeta | None]:
+    """Each blob's ``blob.meta``, None for one that has none.
+
+    With ``blob.digest``, where the bootstrap does not name all chunks' digests.
 
     Parameters
     ----------
@@ -49,9 +55,9 @@ def blob_metas(
             folder.mkdir(parents=True, exist_ok=True)
             check_owner(folder, infos)
         sources = [_Source(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
-        metas = [_meta(source, folder) for source in sources]
+        metas = [None if source.info.is_told_by_bootstrap else _meta(source, folder) for source in sources]
         return [
-            meta if count >= source.info.chunk_count else _with_digests(meta, source, folder)
+            meta if meta is None or count >= source.info.chunk_count else _with_digests(meta, source, folder)
             for meta, source, count in zip(metas, sources, named.tolist(), strict=True)
         ]
     except OSError as error:
@@ -127,6 +133,12 @@ def _with_digests(meta: BlobMeta, source: _Source, folder: Path | None) -> BlobM
 
 
 def _keep(path: Path, content: bytes) -> None:
+    """Keep a file, if there is room and it is allowed."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        _log.warning("cannot be kept: %s (path %s); it is fetched again next time", error.strerror, path)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

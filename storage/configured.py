@@ -23,7 +23,6 @@ from storage.plan import Policy, keep_all
 __all__ = ["cache_kind", "open_backend", "open_backends", "open_configured"]
 
 
-
 def open_configured(
     image: str | Path | None,
     config: ConfigV2,
@@ -33,6 +32,7 @@ def open_configured(
     link: Link | None = None,
     plan: str = "exact",
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
@@ -51,7 +51,7 @@ def open_configured(
         In the place of the cache's ``work_dir``; without either nothing is kept.
     files
         What to prefetch in the place of the image's prefetch table, if the configuration enables it.
-    link, plan, capacity, policy, arena_of, recorder
+    link, plan, capacity, watermarks, policy, arena_of, recorder
         See `open_store`.
 
     Raises
@@ -76,13 +76,15 @@ def open_configured(
         amplify_io=config.rafs.batch_size if config.rafs is not None else 1 << 20,
         kind=cache_kind(cache),
         capacity=capacity,
+        watermarks=watermarks,
         policy=policy,
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        stats=_stats_of(config.rafs or RafsConfig()),
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
-        stats=_stats_of(config.rafs or RafsConfig()),
+        dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:
@@ -93,9 +95,7 @@ def open_configured(
     return rafs
 
 
-def open_backends(
-    image: Located, config: ConfigV2, recorder: Recorder | None = None
-) -> MeteredBackend | RoutedBackend:
+def open_backends(image: Located, config: ConfigV2, recorder: Recorder | None = None) -> MeteredBackend | RoutedBackend:
     """All that a configuration says of where an image's blobs are: its backend, and those of external blobs.
 
     Without a section `backend` it is the image's own; see `storage.factory.default_backend`.

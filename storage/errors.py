@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "CacheError",
+    "CacheUnavailableError",
     "ConfigError",
     "FormatError",
     "IntegrityError",
@@ -66,6 +67,13 @@ class MissingBlobError(BackendError):
 
 class CacheError(StorageError):
     """The cache folder is not usable: foreign, corrupt, full or read-only."""
+
+
+class CacheUnavailableError(CacheError):
+    """The cache folder cannot be used now, being full, or another process evicting from it.
+
+    Nothing is wrong with it; whoever wants to read goes without, as `storage.factory.open_store` does.
+    """
 
 
 class PathError(StorageError):

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, RoutedBackend, ShapedBackend, meters_of
 from storage.blob_metas import blob_metas
 from storage.cache import CacheKind, DummyCache, FileCache
-from storage.errors import ConfigError
+from storage.errors import CacheUnavailableError, ConfigError
 from storage.events import Recorder
 from storage.fs import Rafs
-from storage.image import Located, locate, open_bootstrap
+from storage.image import BlobFeatures, Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
 from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
 from storage.plan import Policy, keep_all, plan_options
 
 __all__ = ["default_backend", "open_store"]
+
+_log = logging.getLogger("storage.cache")
 
 
 def open_store(
@@ -27,17 +31,20 @@ def open_store(
     *,
     cache_dir: str | Path | None,
     backend: BlobBackend | None = None,
+    external: str | Path | BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
     amplify_io: int = 1 << 20,
     kind: CacheKind | None = None,
     capacity: int | None = None,
+    watermarks: tuple[int, int] | None = None,
     policy: Policy = keep_all,
     arena_of: Callable[[int], tuple[int, int]] = lambda chunks: (1, 1),
     recorder: Recorder | None = None,
     prefetch_workers: int = 1,
     prefetch_batch: int | None = None,
     prefetch_bandwidth: int = 0,
+    dedup: str | Path | None = None,
     journal: bool = False,
     stats: FsIoStats | None = None,
 ) -> Rafs:
@@ -48,15 +55,18 @@ def open_store(
     image, blobs
         A bootstrap and the folder of its blobs; see `storage.image.locate`, whose result may be given, too.
     cache_dir
-        Where chunks are kept; None to keep nothing, and ask the backend each time.
+        Where chunks are kept; None to keep nothing, and ask the backend each time. That is also what happens, with
+        a word in the log, where another process evicts from the folder, or there is no room for the cache's files.
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
+    external
+        Where external blobs come from, a folder or a backend; by default from where the others do.
     link
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
         See `storage.plan.plan_options`.
-    kind, capacity, policy, prefetch_workers, prefetch_bandwidth, journal
+    kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, dedup, journal
         See `FileCache`.
     arena_of
         Sizes of the policy's arenas, given how many chunks there are.
@@ -78,6 +88,10 @@ def open_store(
     opened_here = None if backend is not None else default_backend(located, blobs, recorder)
     source = backend if backend is not None else opened_here
     assert source is not None
+    if external is not None:
+        outside: list[BlobBackend] = [LocalFs(external) if isinstance(external, (str, Path)) else external]
+        ids = [info.blob_id for info in bootstrap.infos if info.has_feature(BlobFeatures.EXTERNAL)]
+        source = RoutedBackend(source, dict.fromkeys(ids, outside))
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]
@@ -91,27 +105,28 @@ def open_store(
     else:
         opened = bootstrap.image()
     options = plan_options(plan, amplify_io, opened.version, prefetch_batch)
-    cache: FileCache | DummyCache
-    if folder is None:
-        cache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
-    else:
-        cache = FileCache(
-            folder,
-            opened.infos,
-            opened.blobs,
-            opened.chunks,
-            readers,
-            options,
-            kind=kind or CacheKind(),
-            capacity=capacity,
-            policy=policy,
-            arena=arena_of(len(opened.chunks)),
-            recorder=recorder,
-            prefetch_workers=prefetch_workers,
-            prefetch_bandwidth=prefetch_bandwidth,
-            journal=journal,
-        )
-    widens = folder is not None and opened.version == 5 and amplify_io > 0
+    cache: FileCache | DummyCache = DummyCache(opened.infos, opened.chunks, readers, options, recorder)
+    if folder is not None:
+        with _or_read_through():
+            cache = FileCache(
+                folder,
+                opened.infos,
+                opened.blobs,
+                opened.chunks,
+                readers,
+                options,
+                kind=kind or CacheKind(),
+                capacity=capacity,
+                watermarks=watermarks,
+                policy=policy,
+                arena=arena_of(len(opened.chunks)),
+                recorder=recorder,
+                prefetch_workers=prefetch_workers,
+                prefetch_bandwidth=prefetch_bandwidth,
+                dedup=dedup,
+                journal=journal,
+            )
+    widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0
     rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
     rafs.backends = meters_of(source)
     if opened_here is not None:
@@ -135,3 +150,12 @@ def default_backend(
     if not isinstance(located.blobs, Path):
         return MeteredBackend(cast(BlobBackend, located.blobs))
     return MeteredBackend(LocalFs(located.blobs), "localfs")
+
+
+@contextlib.contextmanager
+def _or_read_through() -> Iterator[None]:
+    """Where the folder cannot be had, say so and go on without."""
+    try:
+        yield
+    except CacheUnavailableError as error:
+        _log.warning("%s; reads go through", error)

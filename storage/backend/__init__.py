@@ -14,6 +14,7 @@ from storage.backend._faulty import (
     seeded,
 )
 from storage.backend._http_proxy import HttpProxy
+from storage.backend._links import LINKS
 from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
 from storage.backend._metered import MeteredBackend, meters_of
@@ -29,6 +30,7 @@ from storage.backend._stream import copy_blob
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
+    "LINKS",
     "S3",
     "BlobBackend",
     "BlobReader",

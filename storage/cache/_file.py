@@ -6,23 +6,36 @@ import errno
 import os
 from pathlib import Path
 
-from storage.errors import CacheError
+from storage.errors import CacheError, CacheUnavailableError
 
-__all__ = ["open_file", "write_all"]
+__all__ = ["open_file", "refused", "write_all"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def open_file(path: Path) -> int:
-    """Open a file for reading and writing; it is made if it is not there.
+def refused(what: str, error: OSError, path: Path, offset: int | None = None) -> CacheError:
+    """What the system refused, as an error of ours."""
+    if error.errno in _FULL:
+        message = f"{what}: {error.strerror}: free some space or set a capacity"
+        return CacheUnavailableError(message, path=path, offset=offset)
+    return CacheError(f"{what}: {error.strerror}", path=path, offset=offset)
+
+
+def open_file(path: Path, writable: bool = True) -> int:
+    """Open a file to write, made if it is not there; or only to read, and then it is -1 if it is not there.
 
     Raises
     ------
     CacheError
         If it cannot be.
     """
+    how = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, how | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise CacheError(f"cannot be opened: {error.strerror}", path=path) from error
+        if not writable and error.errno == errno.ENOENT:
+            return -1
+        raise refused("cannot be opened", error, path) from error
 
 
 def write_all(fd: int, path: Path, data: memoryview, offset: int) -> None:
@@ -38,5 +51,4 @@ def write_all(fd: int, path: Path, data: memoryview, offset: int) -> None:
         while written < len(data):
             written += os.pwrite(fd, data[written:], offset + written)
     except OSError as error:
-        remedy = ": free some space or set a capacity" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise CacheError(f"cannot be written: {error.strerror}{remedy}", path=path, offset=offset) from error
+        raise refused("cannot be written", error, path, offset) from error

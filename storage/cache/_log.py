@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -45,26 +46,27 @@ class Log:
     def failed_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
         """A chunk that was fetched along and is no good."""
         if self.recorder is not None:
-            self.recorder.log(
-                kind=Kind.FAILURE, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1
-            )
+            self.recorder.log(kind=Kind.FAILURE, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1)
 
     def retried_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
         """A chunk that is no good, and is fetched again."""
         if self.recorder is not None:
             self.recorder.log(kind=Kind.RETRY, read_id=read_id, fetch_id=fetch_id, blob=blob, chunk=chunk, outcome=1)
 
-    def hit(self, start: int, read_id: int, blob: int, rows: Sequence[int], size: int) -> None:
-        """Bytes served from the cache at once."""
-        if self.recorder is not None:
+    def hit(self, start: int, read_id: int, blob: int, rows: Sequence[int], lengths: Sequence[int]) -> None:
+        """Bytes served from the cache at once: a row for each run of neighbouring chunks."""
+        if self.recorder is None:
+            return
+        duration = time.monotonic_ns() - start
+        for first, count, size in _runs(rows, lengths):
             self.recorder.log(
                 kind=_HIT,
                 t_ns=start,
-                dur_ns=time.monotonic_ns() - start,
+                dur_ns=duration,
                 read_id=read_id,
                 blob=blob,
-                chunk=rows[0] if rows else -1,
-                chunks=len(rows),
+                chunk=first,
+                chunks=count,
                 user_bytes=size,
             )
 
@@ -76,24 +78,42 @@ class Log:
         rows: Sequence[int],
         lengths: Sequence[int],
         waits: dict[int, tuple[int, int]],
+        copies: dict[int, tuple[int, int]],
     ) -> None:
-        """Bytes served from the cache: delayed hits for chunks that were waited for, else hits."""
+        """Bytes served from the cache: of chunks that were waited for, that were copied for the read, else hits."""
         if self.recorder is None:
             return
-        waited = 0
+        hits = []
         for row, length in zip(rows, lengths, strict=True):
             if row in waits:
                 since, duration = waits.pop(row)
                 self._wait(since, duration, read_id, row, length)
-                waited += length
-        if sum(lengths) > waited:
-            self.hit(start, read_id, blob, rows, sum(lengths) - waited)
+            elif row in copies:
+                self.copied(*copies.pop(row), read_id, blob, row, length)
+            else:
+                hits.append((row, length))
+        if hits:
+            self.hit(start, read_id, blob, [row for row, _ in hits], [length for _, length in hits])
 
     def waits_without_bytes(self, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
         """Waits after which the chunk was not in the cache after all."""
         if self.recorder is not None:
             for row, (since, duration) in waits.items():
                 self._wait(since, duration, read_id, row, 0)
+
+    def copied(self, since: int, duration: int, read_id: int, blob: int, row: int, size: int) -> None:
+        """A chunk copied from another blob's cache file, and bytes of it for the read."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=int(Kind.DEDUP),
+                t_ns=since,
+                dur_ns=duration,
+                read_id=read_id,
+                blob=blob,
+                chunk=row,
+                chunks=1,
+                user_bytes=size,
+            )
 
     def _wait(self, since: int, duration: int, read_id: int, row: int, size: int) -> None:
         assert self.recorder is not None
@@ -182,6 +202,16 @@ class Log:
         """A chunk that made room."""
         if self.recorder is not None:
             self.recorder.log(kind=Kind.EVICT, blob=blob, chunk=chunk, chunks=1, length=size)
+
+
+def _runs(rows: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, int, int]]:
+    """First chunk, number and bytes of each run of neighbours."""
+    if not len(rows):
+        return [(-1, 0, 0)]
+    if rows[-1] - rows[0] == len(rows) - 1 and list(rows) == list(range(rows[0], rows[-1] + 1)):
+        return [(rows[0], len(rows), sum(lengths))]
+    bounds = [0, *(at for at in range(1, len(rows)) if rows[at] != rows[at - 1] + 1), len(rows)]
+    return [(rows[at], end - at, sum(lengths[at:end])) for at, end in itertools.pairwise(bounds)]
 
 
 def _int(error: BaseException, key: str) -> int:

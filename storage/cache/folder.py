@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from storage.cache._file import open_file, refused
 from storage.device import BlobInfo
-from storage.errors import CacheError
+from storage.errors import CacheError, CacheUnavailableError
 
 __all__ = ["FolderLock", "check_owner"]
 
 DATA_SUFFIX = ".blob.data"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def check_owner(folder: Path, infos: Sequence[BlobInfo]) -> None:
@@ -27,21 +30,43 @@ class FolderLock:
 
     A bounded cache holds the folder for itself, since what it punches out must not be taken
     for ready by another process; unbounded ones share it.
+
+    Attributes
+    ----------
+    writable
+        Whether anything in the folder may be changed.
     """
 
     def __init__(self, folder: Path, infos: Sequence[BlobInfo], exclusive: bool) -> None:
+        self.writable = True
         try:
             folder.mkdir(parents=True, exist_ok=True)
             check_owner(folder, infos)
-            self._fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise CacheError(f"the cache folder cannot be used: {error.strerror}", path=folder) from error
+            raise refused("the cache folder cannot be used", error, folder) from error
+        self._fd = self._open(folder / ".lock")
+        if self._fd >= 0:
+            self._take(folder, exclusive and self.writable)
+
+    def _open(self, path: Path) -> int:
+        """Open the lock, to write if that is allowed; -1 where there is none, nor can one be made."""
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise refused("the cache folder cannot be used", error, path.parent) from error
+        self.writable = False
+        return open_file(path, writable=False)
+
+    def _take(self, folder: Path, exclusive: bool) -> None:
         try:
             fcntl.flock(self._fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._fd)
-            raise CacheError("the cache folder is in use, and one of its users evicts", path=folder) from error
+            why = "" if exclusive else ", by a process that evicts from it"
+            raise CacheUnavailableError(f"the cache folder is in use{why}", path=folder) from error
 
     def release(self) -> None:
         """Let others have it."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)

@@ -1,6 +1,7 @@
 """What happened, as rows: one Arrow schema, a recorder, and an audit that proves the ledgers."""
 
 from storage.events._audit import Ledgers, audit
+from storage.events._prefetched import Prefetched, prefetched
 from storage.events._recorder import Recorder, read_events
 from storage.events._schema import CAUSES, EVENTS, KINDS, OUTCOMES, Cause, Kind, Outcome
 
@@ -13,7 +14,9 @@ __all__ = [
     "Kind",
     "Ledgers",
     "Outcome",
+    "Prefetched",
     "Recorder",
     "audit",
+    "prefetched",
     "read_events",
 ]

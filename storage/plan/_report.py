@@ -9,7 +9,9 @@ from storage.plan._state import (
     CAPACITY,
     EVICTING,
     EXACT,
+    HIGH,
     LEAVING,
+    LOW,
     PENDING,
     PREFETCH,
     READY,
@@ -23,9 +25,12 @@ from storage.plan._state import (
     Segments,
     State,
 )
+from storage.plan._units import in_flight
 
 __all__ = [
     "abandon",
+    "adopt",
+    "adopted",
     "arrive",
     "evicted",
     "found",
@@ -136,16 +141,42 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
     return count
 
 
+def adopt(layout: Layout, state: State, policy: Policy, chunk: int, victims: Array) -> int:
+    """A chunk can be had without the backend: claim it, and room for it, unless somebody sees to it already.
+
+    It is STORING then; the executor punches the victims out, puts its bytes in place, and reports
+    `adopted` or `store_failed`. Returns how many victims.
+    """
+    if state.status[chunk] != ABSENT or in_flight(layout, state, chunk) >= 0 or layout.known[chunk] == 0:
+        return 0
+    size = layout.size[chunk] + state.counters[LEAVING]
+    count = _make_room(layout, state, policy, chunk, size, victims, 0)
+    if _fits(state, size):
+        state.status[chunk] = STORING
+        state.pins[chunk] += 1
+        state.counters[STORED] += layout.size[chunk]
+        policy.on_admit(state.ints, state.floats, chunk)
+    return count
+
+
+def adopted(state: State, chunk: int) -> None:
+    """An adopted chunk is in place."""
+    state.status[chunk] = READY
+    state.pins[chunk] -= 1
+
+
 def _fits(state: State, size: int) -> bool:
     capacity = state.counters[CAPACITY]
     return capacity < 0 or state.counters[STORED] + size <= capacity
 
 
 def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, size: int, victims: Array, count: int) -> int:
-    """Room of `size` bytes for a chunk; for -1, only as much as there must be."""
-    if state.counters[CAPACITY] >= 0 and size > state.counters[CAPACITY]:
+    """Room of `size` bytes for a chunk, and down to the low watermark; for -1, only as much as there must be."""
+    if state.counters[CAPACITY] < 0 or size > state.counters[CAPACITY]:
         return count
-    while not _fits(state, size):
+    if state.counters[STORED] + size <= state.counters[HIGH]:
+        return count
+    while state.counters[STORED] + size > max(state.counters[LOW], size):
         victim = policy.victim(state.ints, state.floats, state.pins, chunk)
         # Whatever a policy says, bytes that are being read or written stay.
         if victim < 0 or state.pins[victim] != 0 or state.status[victim] != READY:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import ConfigError
 from storage.image.tables import Chunks
@@ -24,7 +25,9 @@ __all__ = [
     "EXACT",
     "FETCH",
     "GAP_SHIFT",
+    "HIGH",
     "LEAVING",
+    "LOW",
     "MIN_BATCH",
     "PENDING",
     "PLANS",
@@ -85,7 +88,9 @@ STORED = 0  # bytes admitted
 CAPACITY = 1  # bytes that may be; negative for no bound
 BLOCKED = 2  # user reads that wait or fetch
 LEAVING = 3  # bytes of victims that are not gone yet
-COUNTERS = 4
+HIGH = 4  # bytes above which chunks are evicted,
+LOW = 5  # and down to which
+COUNTERS = 6
 
 MIN_BATCH = 0x2_0000
 MAX_BATCH = 0x1000_0000
@@ -154,7 +159,7 @@ class State(NamedTuple):
         Readers and writers of the chunk's bytes in the cache; a pinned chunk is not evicted.
     owner : (n,) int64
         Ticket of the read that claimed a PENDING or STORING chunk, else -1.
-    counters : (4,) int64
+    counters : (6,) int64
     ints, floats
         The eviction policy's arenas.
     """
@@ -250,14 +255,20 @@ def plan_layout(chunks: Chunks) -> Layout:
     start, offset = chunks.compressed_offset, chunks.uncompressed_offset
     return Layout(
         blob=chunks.blob.astype(np.int64),
-        start=start.astype(np.int64),
+        start=_column(start, np.int64),
         end=start + chunks.compressed_size,
-        offset=offset.astype(np.int64),
-        size=chunks.uncompressed_size.astype(np.int64),
-        known=(chunks.has_digest | chunks.has_crc32c).astype(np.uint8),
-        unit=chunks.unit.astype(np.int64),
-        kind=chunks.kind.astype(np.uint8),
+        offset=_column(offset, np.int64),
+        size=_column(chunks.uncompressed_size, np.int64),
+        known=(chunks.has_digest | chunks.has_crc32c).view(np.uint8),
+        unit=_column(chunks.unit, np.int64),
+        kind=_column(chunks.kind, np.uint8),
     )
+
+
+def _column(values: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any]:
+    """A column as it is where that will do: compiled code wants one that is contiguous and may be written to."""
+    fits = values.dtype == kind and values.flags.c_contiguous and values.flags.writeable
+    return values if fits else values.astype(kind)
 
 
 def plan_options(
@@ -288,10 +299,31 @@ def plan_options(
     return Options(PLANS[plan], amplify, batch, batch >> GAP_SHIFT, max(prefetch, MIN_BATCH))
 
 
-def new_state(chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1) -> State:
-    """A state in which every chunk is absent; `ints` and `floats` size the policy's arenas."""
+def new_state(
+    chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1, watermarks: tuple[int, int] | None = None
+) -> State:
+    """A state in which every chunk is absent.
+
+    Parameters
+    ----------
+    capacity
+        Bytes that may be stored; None for no bound.
+    ints, floats
+        Sizes of the policy's arenas.
+    watermarks
+        The low and the high one, in bytes: when more than the high one would be stored, chunks are
+        evicted until it is no more than the low one. By default both are the capacity.
+
+    Raises
+    ------
+    ConfigError
+        If the low one is above the high one, or that above the capacity.
+    """
     counters = np.zeros(COUNTERS, np.int64)
-    counters[CAPACITY] = -1 if capacity is None else capacity
+    counters[CAPACITY] = bound = -1 if capacity is None else capacity
+    counters[LOW], counters[HIGH] = low, high = watermarks or (bound, bound)
+    if watermarks is not None and not 0 <= low <= high <= bound:
+        raise ConfigError("watermarks are no more than the capacity, and the low one is the lower", field="watermarks")
     return State(
         status=np.zeros(chunks, np.uint8),
         pins=np.zeros(chunks, np.int32),

@@ -12,10 +12,10 @@ from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.table import Table
 
-from storage.cache import read_chunk_map
+from storage.cache import collect_garbage, read_chunk_map
 from storage.cache.folder import check_owner
 from storage.errors import CacheError
-from storage.image import Image, open_image
+from storage.image import Image, locate, open_bootstrap, open_image
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, json_option
 
@@ -50,6 +50,29 @@ def ls(folder: Path, image: Path, blobs: Blobs, files: bool, as_json: bool) -> N
     for values in frame.itertuples(index=False):
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in values))
     Console(highlight=False).print(table)
+
+
+@cache.command(
+    "gc",
+    **example(
+        "workbench cache gc cache --image debian --image nginx --dry-run",
+        "workbench cache gc cache --image debian --image nginx --json",
+    ),
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--image", "images", required=True, multiple=True, type=click.Path(path_type=Path), help="One to keep.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def gc(folder: Path, images: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
+    """Remove from a cache folder that nobody has open what none of the images needs."""
+    unused = collect_garbage(folder, [open_bootstrap(locate(image)).infos for image in images], dry_run)
+    if as_json:
+        for path, size in unused:
+            print(json.dumps({"file": path.name, "bytes": size}))
+        return
+    for path, size in unused:
+        print(f"{size:>15,}  {path.name}")
+    print(f"{sum(size for _, size in unused):>15,}  bytes {'would be' if dry_run else 'were'} freed")
 
 
 def cached(folder: Path, image: Image) -> np.ndarray:

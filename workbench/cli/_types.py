@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from storage.backend import Link
+from storage.backend import LINKS, Link
 from storage.errors import ConfigError
 from workbench._quantity import parse_size, split
 
@@ -24,13 +25,17 @@ class Share(float):
 def parse_link(text: str) -> Link:
     """A link of ``rtt=20ms,bw=200Mbit,connections=8,jitter=2ms,seed=1``, in any order and number.
 
+    It may begin with a name of `storage.backend.LINKS`, from which the rest departs: ``wan,bw=1Gbit``.
+
     Raises
     ------
     ConfigError
         If a part is not of these.
     """
     values: dict[str, int] = {}
-    for part in text.split(","):
+    name, _, rest = text.partition(",")
+    known = LINKS.get(name.strip())
+    for part in (text if known is None else rest).split(",") if known is None or rest else ():
         key, _, value = part.strip().partition("=")
         if key in ("rtt", "jitter"):
             number, unit = split(value, _TIMES, "a time", "20ms")
@@ -42,7 +47,7 @@ def parse_link(text: str) -> Link:
             values[key] = int(value)
         else:
             raise ConfigError(f"{part!r} says nothing of a link: say rtt=20ms,bw=200Mbit,connections=8")
-    return Link(**values)
+    return replace(known or Link(), **values)
 
 
 class _Size(click.ParamType):

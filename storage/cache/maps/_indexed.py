@@ -31,8 +31,8 @@ class IndexedChunkMap:
 
     keeps = True
 
-    def __init__(self, data: Path, count: int) -> None:
-        self._bits = PersistMap(Path(f"{data}.chunk_map"), count)
+    def __init__(self, data: Path, count: int, writable: bool = True) -> None:
+        self._bits = PersistMap(Path(f"{data}.chunk_map"), count, writable)
         self.ready = self._bits.bits
         self.set_ready = self._bits.set
         self.clear = self._bits.clear

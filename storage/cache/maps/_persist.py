@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from storage.cache._file import open_file, write_all
+from storage.cache._file import open_file, refused, write_all
 from storage.errors import CacheError
 
 __all__ = ["HEADER_SIZE", "PersistMap", "read_bits"]
@@ -35,9 +35,12 @@ def read_bits(path: Path, count: int) -> npt.NDArray[np.bool_]:
     Raises
     ------
     CacheError
-        If it is not a file of that many bits.
+        If it is not a file of that many bits, or cannot be read.
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise refused("cannot be read", error, path) from error
     expected = HEADER_SIZE + (count + 7) // 8
     if len(data) != expected:
         raise CacheError(f"is {len(data)} bytes, a map of {count} chunks is {expected}: remove it", path=path)
@@ -50,7 +53,7 @@ def read_bits(path: Path, count: int) -> npt.NDArray[np.bool_]:
 
 
 class PersistMap:
-    """Bits in a file, opened for change; made where it is not there.
+    """Bits in a file, opened for change and made where it is not there; or else only read, and none if it is not there.
 
     Attributes
     ----------
@@ -58,12 +61,15 @@ class PersistMap:
         As they were when it was opened.
     """
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, path: Path, count: int, writable: bool = True) -> None:
         self.path = path
-        self._fd = open_file(path)
+        self._fd = open_file(path, writable)
+        if not writable:
+            self.bits = np.zeros(count, np.bool_) if self._is_unfinished() else self._read(count)
+            return
         try:
             with self._alone():
-                if not any(os.pread(self._fd, _HEADER.size, 0)):
+                if self._is_unfinished():
                     # All of it is written, so that a bit never has to find room for itself; the header
                     # last, so that a map which was not finished is made again.
                     self._put(bytes(HEADER_SIZE + (count + 7) // 8), 0)
@@ -73,6 +79,16 @@ class PersistMap:
                 self._forget_all_ready()
         except BaseException:
             os.close(self._fd)
+            raise
+
+    def _is_unfinished(self) -> bool:
+        return self._fd < 0 or not any(os.pread(self._fd, _HEADER.size, 0))
+
+    def _read(self, count: int) -> npt.NDArray[np.bool_]:
+        try:
+            return read_bits(self.path, count)
+        except BaseException:
+            self.close()
             raise
 
     def _forget_all_ready(self) -> None:
@@ -113,4 +129,5 @@ class PersistMap:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)

@@ -34,10 +34,12 @@ class RangeMap:
 
     keeps = True
 
-    def __init__(self, data: Path, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, data: Path, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], writable: bool = True
+    ) -> None:
         self._first = offsets >> _SHIFT
         self._last = (offsets + np.maximum(sizes, 1) - 1) >> _SHIFT
-        self._bits = PersistMap(Path(f"{data}.range_map"), int(self._last.max(initial=-1)) + 1)
+        self._bits = PersistMap(Path(f"{data}.range_map"), int(self._last.max(initial=-1)) + 1, writable)
         held = np.concatenate([[0], np.cumsum(self._bits.bits)])
         self.ready: npt.NDArray[np.bool_] = held[self._last + 1] - held[self._first] == self._last - self._first + 1
         self._now = self.ready.copy()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from storage.cache._file import open_file, write_all
+from storage.cache._file import open_file, refused, write_all
 from storage.cache.maps import ChunkMap
 from storage.errors import CacheError
 from storage.image.blob_info import BlobInfo
@@ -35,15 +35,18 @@ class Source:
         How they are decoded and verified.
     rows
         The blob's.
+    writable
+        Whether anything may be changed.
     """
 
-    __slots__ = ("decoder", "info", "layout", "rows")
+    __slots__ = ("decoder", "info", "layout", "rows", "writable")
 
-    def __init__(self, info: BlobInfo, layout: Layout, decoder: Decoder, rows: range) -> None:
+    def __init__(self, info: BlobInfo, layout: Layout, decoder: Decoder, rows: range, writable: bool = True) -> None:
         self.info = info
         self.layout = layout
         self.decoder = decoder
         self.rows = rows
+        self.writable = writable
 
 
 class BlobFile:
@@ -78,12 +81,12 @@ class BlobFile:
             raise
 
     def _open(self, path: Path) -> int:
-        return open_file(path)
+        return open_file(path, self._source.writable)
 
     def _size_to(self, expected: int) -> None:
         """Make a new file as long as the blob; an old one has to be."""
-        size = os.fstat(self.fd).st_size
-        if size >= expected:
+        size = os.fstat(self.fd).st_size if self.fd >= 0 else 0
+        if size >= expected or not (self._source.writable or self.map.ready.any()):
             return
         if self.map.ready.any():
             message = f"is {size} bytes, the blob is {expected}: remove it and its chunk map"
@@ -91,7 +94,7 @@ class BlobFile:
         try:
             os.ftruncate(self.fd, expected)
         except OSError as error:
-            raise CacheError(f"cannot be made {expected} bytes long: {error.strerror}", path=self.path) from error
+            raise refused(f"cannot be made {expected} bytes long", error, self.path) from error
 
     def read(self, buffers: Sequence[memoryview], offset: int) -> None:
         """Fill the buffers from `offset` of the file on."""

@@ -48,8 +48,10 @@ def _open_map(data: Path, source: Source, kind: CacheKind) -> ChunkMap:
     if chosen == "digested":
         return DigestedChunkMap(source.decoder.chunks.digest[part])
     if chosen == "range":
-        return RangeMap(data, np.asarray(source.layout.offset[part]), np.asarray(source.layout.size[part]))
-    return IndexedChunkMap(data, len(source.rows))
+        return RangeMap(
+            data, np.asarray(source.layout.offset[part]), np.asarray(source.layout.size[part]), source.writable
+        )
+    return IndexedChunkMap(data, len(source.rows), source.writable)
 
 
 def _default(info: BlobInfo, kind: CacheKind) -> str:

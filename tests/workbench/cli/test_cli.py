@@ -93,7 +93,23 @@ def test_cache_ls(workbench: Workbench, image_dir: Path, tmp_path: Path) -> None
     assert {json.loads(line)["path"] for line in files} == {"/lib/module_20.py", "/copy.txt"}
 
 
-VERBS = ("build", "ls", "stat", "cat", "cp", "explain", "record", "replay", "demo", "cache ls")
+def test_cache_gc(workbench: Workbench, image_dir: Path, tmp_path: Path) -> None:
+    """`cache gc` removes what no image needs: said first with --dry-run, and done without."""
+    with open_store(image_dir, cache_dir=tmp_path) as store:
+        store.read("/copy.txt")
+    unused = [tmp_path / f"{'0' * 64}.blob{suffix}" for suffix in (".data", ".data.chunk_map", ".meta")]
+    for path in unused:
+        path.write_bytes(bytes(5000))
+    words = ("cache", "gc", tmp_path, "--image", image_dir)
+    planned = [json.loads(line) for line in workbench(*words, "--dry-run", "--json").stdout.splitlines()]
+    assert sorted(row["file"] for row in planned) == sorted(path.name for path in unused)
+    assert all(path.exists() for path in unused)
+    assert "bytes were freed" in workbench(*words).stdout
+    assert not any(path.exists() for path in unused)
+    assert len(list(tmp_path.glob("*.chunk_map"))) == 1
+
+
+VERBS = ("build", "ls", "stat", "cat", "cp", "explain", "record", "replay", "demo", "cache ls", "cache gc")
 
 
 @pytest.mark.parametrize("verb", VERBS)
