@@ -81,9 +81,10 @@ def open_configured(
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        stats=_stats_of(config.rafs or RafsConfig()),
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
-        stats=_stats_of(config.rafs or RafsConfig()),
+        dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:
@@ -94,9 +95,7 @@ def open_configured(
     return rafs
 
 
-def open_backends(
-    image: Located, config: ConfigV2, recorder: Recorder | None = None
-) -> MeteredBackend | RoutedBackend:
+def open_backends(image: Located, config: ConfigV2, recorder: Recorder | None = None) -> MeteredBackend | RoutedBackend:
     """All that a configuration says of where an image's blobs are: its backend, and those of external blobs.
 
     Without a section `backend` it is the image's own; see `storage.factory.default_backend`.

@@ -63,6 +63,8 @@ class Fetcher:
                 cache.counted.prefetched(len(data), time.monotonic_ns() - begun)
             cache.decider.persisted(read)
             cache.changed.notify_all()
+        if persisted and cache.dedup is not None:
+            cache.dedup.enter(persisted)
 
     def passed_by(self, begun: int, blob: int, offset: int, length: int) -> None:
         """Bytes of a stream were received for nothing."""
@@ -152,6 +154,7 @@ class Fetcher:
         except CacheError as error:
             for row in rows:
                 self._not_kept(row, read_id, fetch_id, error)
+            rows.clear()
 
     def _not_kept(self, row: int, read_id: int, fetch_id: int, refused: CacheError | None = None) -> None:
         """An admitted chunk does not stay: it is no good, or the disk takes no more and reads go through."""

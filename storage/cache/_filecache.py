@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from storage.backend import BlobReader
-from storage.cache._cursor import Cursor
+from storage.backend import BlobReader, prefetching
+from storage.cache._cursor import Cursor, Nowhere
+from storage.cache._dedup import Deduplicator
 from storage.cache._fetch import Fetcher
+from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
 from storage.cache._prefetch import Prefetcher
@@ -35,6 +37,7 @@ from storage.metrics import CacheMetrics
 from storage.plan import (
     ABSENT,
     BLOCKED,
+    CAPACITY,
     COMPLETE,
     EXACT,
     FETCH,
@@ -109,6 +112,9 @@ class FileCache:
         Where events go.
     prefetch_workers, prefetch_bandwidth
         Threads that prefetch, and bytes a second that they may ask for, 0 for no limit; see `storage.plan.new_budget`.
+    dedup
+        A database that says which chunks other cache files of this machine hold: those are copied, not fetched, and
+        what is stored here is entered. Only chunks that are kept as they are (see `kind`) take part.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
 
@@ -137,11 +143,13 @@ class FileCache:
         prefetch_workers: int = 1,
         prefetch_bandwidth: int = 0,
         watermarks: tuple[int, int] | None = None,
+        dedup: str | Path | None = None,
         journal: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
         self.files: list[BlobFile] = []
+        self.dedup: Deduplicator | None = None
         try:
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
             for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
@@ -150,6 +158,7 @@ class FileCache:
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
+            index = ChunkIndex(dedup) if dedup is not None and self._lock.writable else None
         except BaseException:
             self._close_files()
             raise
@@ -166,8 +175,9 @@ class FileCache:
         self._blob = self.decider.layout.blob
         self._offset = self.decider.layout.offset
         # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
-        self._unguarded = capacity is None and not kind.validate and all(file.is_plain for file in self.files)
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
+        self._unguarded = capacity is None and not self._checked
+        self._bounded = capacity is not None and not self._checked
         self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
@@ -178,6 +188,8 @@ class FileCache:
         self.fetcher = Fetcher(self, decoder, readers)
         self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
         self._hindered = prefetch_bandwidth > 0
+        if index is not None:
+            self.dedup = Deduplicator(self, decoder, index)
         self._forked = False
         _opened.add(self)
         if not self._lock.writable:
@@ -186,11 +198,10 @@ class FileCache:
 
     def _open(self) -> None:
         """Find what the folder holds."""
-        rows = []
-        for file, first in zip(self.files, self.first_chunk, strict=True):
-            rows += (np.flatnonzero(file.map.ready) + first).tolist()
+        ready = zip(self.files, self.first_chunk, strict=True)
+        rows = [np.flatnonzero(file.map.ready) + first for file, first in ready]
         with self.changed:
-            victims = self.decider.open(rows)
+            victims = self.decider.open(np.concatenate(rows) if rows else ())
         self.fetcher.evict(victims)
 
     def read(
@@ -206,6 +217,10 @@ class FileCache:
             self._before_read(lengths)
         if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+        if len(rows) == 1 == len(buffers) and self._bounded and self._status[rows[0]] == READY:
+            size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+            if size >= 0:
+                return size
         if read_id is not None:
             return self._read(rows, offsets, lengths, buffers, read_id)
         start = time.monotonic_ns()
@@ -248,11 +263,38 @@ class FileCache:
         if os.preadv(self._fds[blob], (buffer,), place) != length:
             self.files[blob].read([memoryview(buffer)], place)
         if recorder is not None:
-            if read_id is None:
-                recorder.log_hit(start, next(self._reads), blob, row, length)
-            else:
-                self.log.hit(start, read_id, blob, (row,), (length,))
+            self._log_ready(recorder, start, row, length, read_id)
         return length
+
+    def _read_noted(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
+        """The same where chunks are evicted; -1 if one was meanwhile, so that the bytes may be of a hole.
+
+        The policy is told of the hit, and the lock is held for no longer than that.
+        """
+        recorder, decider = self._recorder, self.decider
+        start = 0 if recorder is None else time.monotonic_ns()
+        with self.changed:
+            if self._status[row] != READY:
+                return -1
+            decider.hit(row)
+            evictions = decider.evictions
+        if len(buffer) != length:
+            Cursor([buffer], length)
+            buffer = memoryview(buffer)[:length]
+        blob = self._blob[row]
+        got = os.preadv(self._fds[blob], (buffer,), self._offset[row] + offset)
+        if got != length or decider.evictions != evictions:
+            return -1
+        self._read_at_once()
+        if recorder is not None:
+            self._log_ready(recorder, start, row, length, read_id)
+        return length
+
+    def _log_ready(self, recorder: Recorder, start: int, row: int, length: int, read_id: int | None) -> None:
+        if read_id is None:
+            recorder.log_hit(start, next(self._reads), self._blob[row], row, length)
+        else:
+            self.log.hit(start, read_id, self._blob[row], (row,), (length,))
 
     def new_read_id(self) -> int:
         """An id for a user read that is made of several."""
@@ -282,6 +324,32 @@ class FileCache:
                 read = self.decider.begin(Segments(rows, offsets, lengths), USER)
             self.run(read, cursor, read_id)
         return size
+
+    def fetch(self, rows: Sequence[int], ahead: bool = False) -> None:
+        """Have chunks of one blob, ascending, in the cache; with `ahead` as a prefetch, though in this thread.
+
+        Chunks that the image knows no digest of are never kept, nor are those that a bounded cache has no room for.
+
+        Raises
+        ------
+        BackendError, IntegrityError
+            If one could not be fetched, or is not what the image says.
+        CacheError
+            If one could not be kept.
+        """
+        if ahead:
+            with prefetching():
+                self._prefetcher.fetch(rows)
+            return
+        with self.changed:
+            sizes = [self.decider.layout.size[row] for row in rows]
+            read = self.decider.begin(Segments(rows, [0] * len(rows), sizes), USER)
+        self.run(read, Nowhere(), -1)
+        known, bounded = self.decider.layout.known, self.decider.state.counters[CAPACITY] >= 0
+        for row in rows:
+            if not bounded and known[row] and self._status[row] == ABSENT:
+                blob = self._blob[row]
+                raise CacheError("a chunk could not be kept", path=self.files[blob].path, chunk=row)
 
     def is_ready(self, rows: Sequence[int]) -> bool:
         """Whether all of these chunks are in the cache."""
@@ -330,6 +398,8 @@ class FileCache:
         self._close_files()
 
     def _close_files(self) -> None:
+        if self.dedup is not None:
+            self.dedup.close()
         for file in self.files:
             file.close()
         self._lock.release()
@@ -340,15 +410,18 @@ class FileCache:
         Returns false if it is a prefetch that was told to stop.
         """
         waits: dict[int, tuple[int, int]] = {}
+        copies: dict[int, tuple[int, int]] = {}
         action = 0
         if self._looked_for is not None:
             self._look_for(read.segments.chunk, self._looked_for)
         try:
+            if self.dedup is not None:
+                copies = self.dedup.adopt(read.segments.chunk)
             while True:
                 action = self._advance(read)
                 if action == SERVE:
                     assert cursor is not None
-                    self._serve(read, cursor, read_id, waits)
+                    self._serve(read, cursor, read_id, waits, copies)
                 elif action == WAIT:
                     self._wait(read, waits)
                 elif action == FETCH:
@@ -364,6 +437,8 @@ class FileCache:
             raise
         finally:
             self.log.waits_without_bytes(read_id, waits)
+            for row, copy in copies.items():
+                self.log.copied(*copy, read_id, self._blob[row], row, 0)
 
     def _advance(self, read: Read) -> int:
         with self.changed:
@@ -380,7 +455,18 @@ class FileCache:
             self.decider.abandon(read)
             self.changed.notify_all()
 
-    def _serve(self, read: Read, cursor: Cursor, read_id: int, waits: dict[int, tuple[int, int]]) -> None:
+    def _serve(
+        self,
+        read: Read,
+        cursor: Cursor,
+        read_id: int,
+        waits: dict[int, tuple[int, int]],
+        copies: dict[int, tuple[int, int]],
+    ) -> None:
+        if isinstance(cursor, Nowhere):
+            with self.changed:
+                self.decider.served(read)
+            return
         start = time.monotonic_ns()
         span, (rows, offsets, lengths) = read.span, read.segments
         part, ranges = slice(span.start, span.stop), 0
@@ -396,7 +482,7 @@ class FileCache:
             else:
                 self._lose(read, part.stop, read_id)
         if part.stop > part.start:
-            self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits)
+            self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits, copies)
 
     def _copy_checked(self, read: Read, cursor: Cursor) -> int:
         """Copy segments out of the cache files, each chunk decoded and verified; the first that could not be."""

@@ -13,7 +13,7 @@ from storage.errors import CacheError
 
 __all__ = ["Unused", "collect_garbage"]
 
-_SUFFIXES = (".blob.data", ".blob.data.chunk_map", ".blob.data.range_map", ".blob.raw", ".blob.meta")
+_SUFFIXES = (".blob.data", ".blob.data.chunk_map", ".blob.data.range_map", ".blob.raw", ".blob.meta", ".blob.digest")
 
 
 class Unused(NamedTuple):

@@ -78,8 +78,9 @@ class Log:
         rows: Sequence[int],
         lengths: Sequence[int],
         waits: dict[int, tuple[int, int]],
+        copies: dict[int, tuple[int, int]],
     ) -> None:
-        """Bytes served from the cache: delayed hits for chunks that were waited for, else hits."""
+        """Bytes served from the cache: of chunks that were waited for, that were copied for the read, else hits."""
         if self.recorder is None:
             return
         hits = []
@@ -87,6 +88,8 @@ class Log:
             if row in waits:
                 since, duration = waits.pop(row)
                 self._wait(since, duration, read_id, row, length)
+            elif row in copies:
+                self.copied(*copies.pop(row), read_id, blob, row, length)
             else:
                 hits.append((row, length))
         if hits:
@@ -97,6 +100,20 @@ class Log:
         if self.recorder is not None:
             for row, (since, duration) in waits.items():
                 self._wait(since, duration, read_id, row, 0)
+
+    def copied(self, since: int, duration: int, read_id: int, blob: int, row: int, size: int) -> None:
+        """A chunk copied from another blob's cache file, and bytes of it for the read."""
+        if self.recorder is not None:
+            self.recorder.log(
+                kind=int(Kind.DEDUP),
+                t_ns=since,
+                dur_ns=duration,
+                read_id=read_id,
+                blob=blob,
+                chunk=row,
+                chunks=1,
+                user_bytes=size,
+            )
 
     def _wait(self, since: int, duration: int, read_id: int, row: int, size: int) -> None:
         assert self.recorder is not None

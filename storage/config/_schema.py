@@ -1,7 +1,8 @@
 """The tables of a configuration, with upstream's keys and defaults (upstream: api/src/config.rs).
 
 Keys of our own are ``mirrors`` (of the seed's version), S3's ``session_token`` and ``addressing_style``, and OSS's
-``session_token``, ``region`` and ``signature_version``. A table of another type of backend is kept as it is.
+``session_token``, ``region`` and ``signature_version``, and the file cache's ``dedup_db``, which nydusd takes from its
+command line. A table of another type of backend is kept as it is.
 """
 
 from __future__ import annotations
@@ -187,6 +188,7 @@ class FileCacheConfig(Section):
     enable_encryption: bool = False
     enable_convergent_encryption: bool = False
     encryption_key: str = setting("", secret=True)
+    dedup_db: str = ""
 
 
 @dataclass(frozen=True, repr=False)

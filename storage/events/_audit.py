@@ -21,12 +21,12 @@ __all__ = ["Ledgers", "audit"]
 class Ledgers:
     """Where bytes came from.
 
-    Of reads that succeeded, uncompressed: ``asked = hit + waited + fetched``. From the
+    Of reads that succeeded, uncompressed: ``asked = hit + waited + fetched + deduplicated``. From the
     backend, compressed: ``received`` is the sum of `by_cause`.
 
     Attributes
     ----------
-    asked, hit, waited, fetched
+    asked, hit, waited, fetched, deduplicated
         Bytes returned to users, and where each came from.
     received
         Bytes of all requests.
@@ -40,11 +40,13 @@ class Ledgers:
     fetched: int
     received: int
     by_cause: dict[str, int]
+    deduplicated: int = 0
 
     def _repr_html_(self) -> str:
         import pandas as pd
 
         rows = {"asked": self.asked, "hit": self.hit, "waited": self.waited, "fetched": self.fetched}
+        rows["deduplicated"] = self.deduplicated
         both = {**rows, "received": self.received, **self.by_cause}
         return pd.Series(both, name="bytes").to_frame().to_html()
 
@@ -58,12 +60,12 @@ def audit(events: pa.Table) -> Ledgers:
         If one does not; the message says which, with the read or the fetch.
     """
     reads, good = _reads(events)
-    served = {kind: _by(events, kind, "read_id", "user_bytes") for kind in ("hit", "wait", "fetch")}
+    served = {kind: _by(events, kind, "read_id", "user_bytes") for kind in ("hit", "wait", "fetch", "dedup")}
     for kind, column in served.items():
         _require(column.index.isin(reads.index), f"{kind} rows of a read that never ended", column.index)
     supply = sum(column.reindex(good.index, fill_value=0) for column in served.values())
     if len(good):
-        _require(supply == good, "bytes returned are not the sum of hit, waited and fetched", good.index)
+        _require(supply == good, "bytes returned are not the sum of hit, waited, fetched and deduplicated", good.index)
     fetched, requested = _by(events, "fetch", "fetch_id", "length"), _by(events, "request", "fetch_id", "length")
     _require(fetched.reindex(requested.index, fill_value=0) == requested, "a request has no causes", requested.index)
     _require(fetched.index.isin(requested.index), "a fetch without a request", fetched.index)
@@ -76,6 +78,7 @@ def audit(events: pa.Table) -> Ledgers:
         hit=_total(served["hit"], good),
         waited=_total(served["wait"], good),
         fetched=_total(served["fetch"], good),
+        deduplicated=_total(served["dedup"], good),
         received=int(requested.sum()),
         by_cause={str(cause): int(length) for cause, length in sorted(zip(*causes.values(), strict=True))},
     )

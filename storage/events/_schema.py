@@ -15,6 +15,7 @@ kind : dictionary
     - ``fetch``: a chunk (or a gap) of a request; compressed offset and length, bytes given to the read.
     - ``request``: one range read from the backend.
     - ``decode``, ``persist``: of a whole fetch; uncompressed bytes.
+    - ``dedup``: a chunk copied from another blob's cache file; bytes given to the read.
     - ``evict``: a chunk; bytes freed. ``retry``, ``failure``: of a read or a request.
 cause : dictionary
     Why bytes were fetched: ``demand``, ``amplify``, ``gap`` (between chunks), ``refetch``
@@ -54,6 +55,7 @@ class Kind(IntEnum):
     EVICT = 7
     RETRY = 8
     FAILURE = 9
+    DEDUP = 10
 
 
 class Cause(IntEnum):

@@ -11,6 +11,8 @@ from storage.plan._decider import Decider, Read, rerun
 from storage.plan._explain import Step, explain
 from storage.plan._report import (
     abandon,
+    adopt,
+    adopted,
     arrive,
     evicted,
     found,
@@ -88,6 +90,8 @@ __all__ = [
     "Step",
     "Wish",
     "abandon",
+    "adopt",
+    "adopted",
     "advance",
     "arrive",
     "batch_end",

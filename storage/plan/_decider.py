@@ -11,11 +11,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import IntegrityError
 from storage.plan import _advance, _report
 from storage.plan._state import (
+    ABSENT,
     READY,
+    STORED,
+    STORING,
     USER,
     Array,
     Layout,
@@ -23,6 +27,7 @@ from storage.plan._state import (
     Policy,
     Reg,
     Segments,
+    keep_all,
     new_registers,
     new_state,
     views,
@@ -71,6 +76,11 @@ class Decider:
         Whether to keep one.
     watermarks
         See `new_state`.
+
+    Attributes
+    ----------
+    evictions
+        Victims chosen so far.
     """
 
     def __init__(
@@ -91,13 +101,18 @@ class Decider:
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0
+        self.evictions = 0
 
-    def open(self, ready: Sequence[int]) -> list[int]:
+    def open(self, ready: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
         """Chunks found ready on disk. Returns victims, where they are too much."""
-        for chunk in ready:
-            self.state.status[chunk] = READY
-        victims = self._taken(_report.reopen(self.layout, self.state, self.policy, self._victims))
-        return self._write("open", tuple(ready), victims)
+        rows = np.asarray(ready, np.int64)
+        np.asarray(self.state.status)[rows] = READY
+        if self.policy is keep_all:  # which has nothing to learn of them one by one
+            self.state.counters[STORED] = int(np.asarray(self.layout.size)[rows].sum())
+            victims = []
+        else:
+            victims = self._taken(_report.reopen(self.layout, self.state, self.policy, self._victims))
+        return self._write("open", tuple(rows.tolist()) if self.journal is not None else (), victims)
 
     def begin(self, segments: Segments, kind: int = USER) -> Read:
         """A read arrives."""
@@ -114,6 +129,12 @@ class Decider:
         if self.journal is not None:
             self._write("advance", read.reg[Reg.TICKET], (action, tuple(read.reg)))
         return action
+
+    def hit(self, chunk: int) -> None:
+        """A ready chunk is about to be served, not pinned: the executor looks at `evictions` again afterwards."""
+        self.policy.on_hit(self.state.ints, self.state.floats, chunk)
+        if self.journal is not None:
+            self.journal.append(("hit", chunk, None))
 
     def served(self, read: Read) -> None:
         """A SERVE was done."""
@@ -141,6 +162,19 @@ class Decider:
         victims = self._taken(_report.arrive(self.layout, self.state, self.policy, read.reg, self._victims))
         return self._write("arrive", read.reg[Reg.TICKET], victims)
 
+    def adopt(self, chunk: int) -> tuple[bool, list[int]]:
+        """A chunk can be had without the backend. Returns whether it is claimed now, and victims to be punched out."""
+        absent = self.state.status[chunk] == ABSENT
+        victims = self._taken(_report.adopt(self.layout, self.state, self.policy, chunk, self._victims))
+        mine = absent and self.state.status[chunk] == STORING
+        self._write("adopt", chunk, (mine, victims))
+        return mine, victims
+
+    def adopted(self, chunk: int) -> None:
+        """A chunk that was claimed so is in place."""
+        _report.adopted(self.state, chunk)
+        self._write("adopted", chunk, None)
+
     def evicted(self, chunk: int) -> None:
         """A victim is gone."""
         _report.evicted(self.layout, self.state, chunk)
@@ -166,6 +200,7 @@ class Decider:
         return bool(self.state.status[chunk] == status and self.state.owner[chunk] == read.reg[Reg.TICKET])
 
     def _taken(self, count: int) -> list[int]:
+        self.evictions += count
         return list(self._victims[:count])
 
     def _write(self, name: str, given: Any, decided: Any) -> Any:
@@ -202,7 +237,7 @@ def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> 
         read = decider.begin(Segments(*given[:3]), given[3])
         reads[read.reg[Reg.TICKET]] = read
         return None
-    if name in ("open", "evicted", "found", "store_failed"):
+    if name in ("open", "adopt", "adopted", "evicted", "found", "hit", "store_failed"):
         return getattr(decider, name)(given)
     if name == "lost":
         return decider.lost(reads[given[0]], given[1])

@@ -25,9 +25,12 @@ from storage.plan._state import (
     Segments,
     State,
 )
+from storage.plan._units import in_flight
 
 __all__ = [
     "abandon",
+    "adopt",
+    "adopted",
     "arrive",
     "evicted",
     "found",
@@ -136,6 +139,30 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
             state.status[chunk] = ABSENT
             state.owner[chunk] = -1
     return count
+
+
+def adopt(layout: Layout, state: State, policy: Policy, chunk: int, victims: Array) -> int:
+    """A chunk can be had without the backend: claim it, and room for it, unless somebody sees to it already.
+
+    It is STORING then; the executor punches the victims out, puts its bytes in place, and reports
+    `adopted` or `store_failed`. Returns how many victims.
+    """
+    if state.status[chunk] != ABSENT or in_flight(layout, state, chunk) >= 0 or layout.known[chunk] == 0:
+        return 0
+    size = layout.size[chunk] + state.counters[LEAVING]
+    count = _make_room(layout, state, policy, chunk, size, victims, 0)
+    if _fits(state, size):
+        state.status[chunk] = STORING
+        state.pins[chunk] += 1
+        state.counters[STORED] += layout.size[chunk]
+        policy.on_admit(state.ints, state.floats, chunk)
+    return count
+
+
+def adopted(state: State, chunk: int) -> None:
+    """An adopted chunk is in place."""
+    state.status[chunk] = READY
+    state.pins[chunk] -= 1
 
 
 def _fits(state: State, size: int) -> bool:

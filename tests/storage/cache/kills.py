@@ -5,6 +5,7 @@ Run as ``python kills.py FOLDER ROUNDS SEED``; a process of its own, since it fo
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
@@ -12,15 +13,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from storage.backend import LocalFs
 from storage.cache import FileCache, read_chunk_map
+from storage.plan import PREFETCH, Reg
 from storage.testing.backends import WatchedBackend
 from storage.testing.blobs import Made, make_blobs, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
 from storage.testing.lru import plain_lru
 
 CHUNKS = 96
+DOING = ("reads", "prefetch", "eviction")
 
 
 def main(folder: Path, rounds: int, seed: int) -> None:
@@ -30,29 +34,37 @@ def main(folder: Path, rounds: int, seed: int) -> None:
     made = make_blobs(folder / "blobs", [[dice.randbytes(dice.randrange(1, 40_000)) for _ in range(CHUNKS)]])
     sizes = [len(content) for content in made.contents]
     in_flight = kept = 0
+    doing, killed = mmap.mmap(-1, len(DOING)), [0] * len(DOING)
     for number in range(rounds):
         capacity = sum(sizes) // 4 if number % 2 else None
         cache_folder = folder / f"cache-{number % 2}-{number // 10}"  # ten lives each
+        doing[:] = bytes(len(DOING))
         child = os.fork()
         if child == 0:
-            _work(made, cache_folder, capacity, dice.randrange(1 << 30))
+            _work(made, cache_folder, capacity, 0 if number % 3 == 0 else 2, dice.randrange(1 << 30), doing)
         time.sleep(dice.uniform(0.001, 0.04))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"round {number}: the reader ended by itself with {status}"
+        killed = [count + (under_way > 0) for count, under_way in zip(killed, doing[:], strict=True)]
         ready = _marked(made, cache_folder)
         in_flight += _differs(made, cache_folder, ready)
         kept += len(ready)
         assert capacity is None or sum(sizes[row] for row in ready) <= capacity
         _open_again(made, cache_folder, capacity, ready)
     print(f"{rounds} kills, {kept} chunks kept, {in_flight} written but not marked")
+    print("killed during " + ", ".join(f"{what} {count}" for what, count in zip(DOING, killed, strict=True)))
 
 
-def _work(made: Made, folder: Path, capacity: int | None, seed: int) -> None:
-    """Read and prefetch until killed; never returns."""
+def _work(made: Made, folder: Path, capacity: int | None, readers: int, seed: int, doing: mmap.mmap) -> None:
+    """Read and prefetch until killed; never returns. `doing` says what is under way.
+
+    Prefetch steps back for readers, so there are none in some rounds.
+    """
     try:
         cache = open_cache(made, folder, capacity=capacity, policy=plain_lru(), amplify_io=64 << 10)
-        for number in range(2):
+        _watch(cache, doing)
+        for number in range(readers):
             threading.Thread(target=_read, args=(made, cache, seed + number), daemon=True).start()
         dice = random.Random(seed)
         while True:
@@ -60,6 +72,29 @@ def _work(made: Made, folder: Path, capacity: int | None, seed: int) -> None:
             time.sleep(0.002)
     finally:
         os._exit(1)
+
+
+def _watch(cache: FileCache, doing: mmap.mmap) -> None:
+    """Count in `doing` the fetches for users, those of prefetch, and evictions that are under way."""
+    fetcher, lock = cache.fetcher, threading.Lock()
+    fetch, evict = fetcher.fetch, fetcher.evict
+
+    def count(what: int, step: int) -> None:
+        with lock:
+            doing[what] += step
+
+    def watched_fetch(read: Any, *rest: Any) -> None:
+        what = int(read.reg[Reg.KIND] == PREFETCH)
+        count(what, 1)
+        fetch(read, *rest)
+        count(what, -1)
+
+    def watched_evict(victims: Any) -> None:
+        count(2, bool(victims))
+        evict(victims)
+        count(2, -bool(victims))
+
+    fetcher.fetch, fetcher.evict = watched_fetch, watched_evict  # type: ignore[method-assign]
 
 
 def _read(made: Made, cache: FileCache, seed: int) -> None:

@@ -212,7 +212,7 @@ def test_clock_going_back(noise: Made, tmp_path: Path, monkeypatch: pytest.Monke
 
 def descriptors() -> set[int]:
     """Which are open."""
-    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if os.path.exists(f"/proc/self/fd/{fd}")}
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if Path(f"/proc/self/fd/{fd}").exists()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="open files are counted on Linux only")
