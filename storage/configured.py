@@ -81,10 +81,10 @@ def open_configured(
         arena_of=arena_of,
         recorder=recorder,
         prefetch_workers=prefetch.threads,
+        stats=_stats_of(config.rafs or RafsConfig()),
         prefetch_batch=prefetch.batch_size,
         prefetch_bandwidth=prefetch.bandwidth_limit,
         dedup=(cache.filecache.dedup_db or None) if cache.filecache is not None else None,
-        stats=_stats_of(config.rafs or RafsConfig()),
     )
     rafs.owned.append(opened.close)
     if folder is not None and prefetch.enable:

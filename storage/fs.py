@@ -11,7 +11,7 @@ from typing import Any
 from storage.backend import MeteredBackend
 from storage.cache import DummyCache, FileCache
 from storage.device import BlobDevice, BlobIoVec, Buffer
-from storage.errors import PathError
+from storage.errors import ConfigError, PathError
 from storage.image import Image
 from storage.image.v5 import Amplifier
 from storage.metrics import Fop, FsIoStats
@@ -191,6 +191,25 @@ class Rafs:
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
         self.cache.drain()
+
+    def update(self, other: Rafs) -> None:
+        """Read from now on as another store of the same image does, which is used up by it.
+
+        So the backend, the cache and how they are used can be changed while files are read: reads under way end as
+        they began, and then what was used before is closed. Give the other a recorder of its own.
+
+        Raises
+        ------
+        ConfigError
+            If it is a store of another image.
+        """
+        if other.image.bootstrap_digest != self.image.bootstrap_digest:
+            raise ConfigError("that is a store of another image", field="image")
+        before, self.owned, other.owned = self.owned, other.owned, []
+        self.cache, self.backends, self._amplifier = other.cache, other.backends, other._amplifier
+        self.device.update(other.cache)
+        while before:
+            before.pop()()
 
     def close(self) -> None:
         """Close the store; what is cached stays."""

@@ -23,12 +23,14 @@ from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._routed import RoutedBackend
 from storage.backend._s3 import S3
-from storage.backend._shaped import Link, ShapedBackend
+from storage.backend._shape import LINKS, Link
+from storage.backend._shaped import ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._stream import copy_blob
 from storage.backend._wrapped import WrappedReader
 
 __all__ = [
+    "LINKS",
     "S3",
     "BlobBackend",
     "BlobReader",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 from storage.backend._bucket import Bucket
 from storage.backend.http import HttpClient, HttpOptions, Request, Response
-from storage.backend.signing import Keys, sign_oss_v1, sign_oss_v4
+from storage.backend.signing import Clock, Keys, sign_oss_v1, sign_oss_v4
 from storage.errors import ConfigError
 from storage.events import Recorder
 
@@ -61,14 +60,15 @@ class _Signer:
         self._bucket = bucket
         self._keys = keys
         self._region = region
+        self._clock = Clock()
 
     def prepare(self, request: Request) -> None:
         """Sign anew: a signature is good for minutes only."""
         key = unquote(urlsplit(request.url).path.removeprefix("/"))
         signed = (request.method, self._bucket, key, request.headers, self._keys)
-        now = datetime.now(UTC)
+        now = self._clock.now()
         request.headers |= sign_oss_v4(*signed, self._region, now) if self._region else sign_oss_v1(*signed, now)
 
     def challenged(self, request: Request, response: Response) -> bool:
-        """There are no better credentials than a signature."""
-        return False
+        """There are no better credentials than a signature, but one of the right time."""
+        return self._clock.corrected(response)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from storage.backend._bucket import Bucket
 from storage.backend.http import HttpClient, HttpOptions, Request, Response
-from storage.backend.signing import Keys, object_path, sign_s3
+from storage.backend.signing import Clock, Keys, object_path, sign_s3
 from storage.errors import ConfigError
 from storage.events import Recorder
 
@@ -63,13 +61,14 @@ class _Signer:
     def __init__(self, keys: Keys, region: str) -> None:
         self._keys = keys
         self._region = region
+        self._clock = Clock()
 
     def prepare(self, request: Request) -> None:
         """Sign anew: a signature is good for minutes only."""
         request.headers |= sign_s3(
-            request.method, request.url, request.headers, self._keys, self._region, datetime.now(UTC)
+            request.method, request.url, request.headers, self._keys, self._region, self._clock.now()
         )
 
     def challenged(self, request: Request, response: Response) -> bool:
-        """There are no better credentials than a signature."""
-        return False
+        """There are no better credentials than a signature, but one of the right time."""
+        return self._clock.corrected(response)

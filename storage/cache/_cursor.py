@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from storage.device import Buffer
 from storage.errors import ConfigError
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "Nowhere"]
 
 
 class Cursor:
@@ -44,3 +44,15 @@ class Cursor:
         for piece in self.take(len(data)):
             piece[:] = data[at : at + len(piece)]
             at += len(piece)
+
+
+class Nowhere(Cursor):
+    """Of a read whose bytes nobody wants: it is there to have chunks in the cache."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__((), 0)
+
+    def put(self, data: memoryview) -> None:
+        """Leave them where they are."""

@@ -15,7 +15,7 @@ from storage.cache._cursor import Cursor
 from storage.cache._log import Log
 from storage.codec import buffer
 from storage.device import BlobInfo, Buffer
-from storage.errors import IntegrityError
+from storage.errors import IntegrityError, UnsupportedError
 from storage.events import Cause, Kind, Recorder
 from storage.image.decode import Decoder, Fetched
 from storage.image.tables import Chunks
@@ -156,6 +156,16 @@ class DummyCache:
     def is_ready(self, rows: Sequence[int]) -> bool:
         """Whether these are no chunks at all."""
         return len(rows) == 0
+
+    def fetch(self, rows: Sequence[int], ahead: bool = False) -> None:
+        """Refuse: there is no place for it.
+
+        Raises
+        ------
+        UnsupportedError
+            Always.
+        """
+        raise UnsupportedError("nothing is kept without a cache", field="cache.type")
 
     def prefetch(self, rows: Sequence[int]) -> None:
         """Nothing: there is no place for what would be fetched."""

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from storage.backend import BlobReader
-from storage.cache._cursor import Cursor
+from storage.backend import BlobReader, prefetching
+from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
 from storage.cache._fetch import Fetcher
 from storage.cache._index import ChunkIndex
@@ -37,6 +37,7 @@ from storage.metrics import CacheMetrics
 from storage.plan import (
     ABSENT,
     BLOCKED,
+    CAPACITY,
     COMPLETE,
     EXACT,
     FETCH,
@@ -197,11 +198,10 @@ class FileCache:
 
     def _open(self) -> None:
         """Find what the folder holds."""
-        rows = []
-        for file, first in zip(self.files, self.first_chunk, strict=True):
-            rows += (np.flatnonzero(file.map.ready) + first).tolist()
+        ready = zip(self.files, self.first_chunk, strict=True)
+        rows = [np.flatnonzero(file.map.ready) + first for file, first in ready]
         with self.changed:
-            victims = self.decider.open(rows)
+            victims = self.decider.open(np.concatenate(rows) if rows else ())
         self.fetcher.evict(victims)
 
     def read(
@@ -325,6 +325,32 @@ class FileCache:
             self.run(read, cursor, read_id)
         return size
 
+    def fetch(self, rows: Sequence[int], ahead: bool = False) -> None:
+        """Have chunks of one blob, ascending, in the cache; with `ahead` as a prefetch, though in this thread.
+
+        Chunks that the image knows no digest of are never kept, nor are those that a bounded cache has no room for.
+
+        Raises
+        ------
+        BackendError, IntegrityError
+            If one could not be fetched, or is not what the image says.
+        CacheError
+            If one could not be kept.
+        """
+        if ahead:
+            with prefetching():
+                self._prefetcher.fetch(rows)
+            return
+        with self.changed:
+            sizes = [self.decider.layout.size[row] for row in rows]
+            read = self.decider.begin(Segments(rows, [0] * len(rows), sizes), USER)
+        self.run(read, Nowhere(), -1)
+        known, bounded = self.decider.layout.known, self.decider.state.counters[CAPACITY] >= 0
+        for row in rows:
+            if not bounded and known[row] and self._status[row] == ABSENT:
+                blob = self._blob[row]
+                raise CacheError("a chunk could not be kept", path=self.files[blob].path, chunk=row)
+
     def is_ready(self, rows: Sequence[int]) -> bool:
         """Whether all of these chunks are in the cache."""
         status = self._status
@@ -437,6 +463,10 @@ class FileCache:
         waits: dict[int, tuple[int, int]],
         copies: dict[int, tuple[int, int]],
     ) -> None:
+        if isinstance(cursor, Nowhere):
+            with self.changed:
+                self.decider.served(read)
+            return
         start = time.monotonic_ns()
         span, (rows, offsets, lengths) = read.span, read.segments
         part, ranges = slice(span.start, span.stop), 0

@@ -62,8 +62,10 @@ class Prefetcher:
         """Queue batches, and see that workers are there."""
         rows = batches.rows.data
         parts = [rows[start:end] for start, end in itertools.pairwise(batches.first.tolist()) if end > start]
+        counted = self._cache.counted
         with self._cache.changed:
-            self._cache.counted.prefetch_unmerged_chunks += len(rows)
+            counted.prefetch_unmerged_chunks += len(rows)
+            counted.prefetch_requests_count += len(parts)
         self._put([partial(self._take, part) for part in parts])
 
     def put_blobs(self) -> None:

@@ -2,8 +2,8 @@
 
 from storage.codec._buffers import buffer
 from storage.codec._cipher import Cipher, decrypt, encrypt
-from storage.codec._compress import Compressor, compress, decompress_into
-from storage.codec._digest import Digester, crc32c, digest
+from storage.codec._compress import Compressor, compress, compress_all, decompress_into
+from storage.codec._digest import Digester, crc32c, digest, digest_all
 from storage.codec._libz import WINDOW
 from storage.codec._pages import PAGE_SIZE, PageCipher
 from storage.codec._zran import InflateContext, inflate_piece
@@ -21,10 +21,12 @@ __all__ = [
     "ZranReader",
     "buffer",
     "compress",
+    "compress_all",
     "crc32c",
     "decompress_into",
     "decrypt",
     "digest",
+    "digest_all",
     "encrypt",
     "inflate_piece",
 ]

@@ -2,6 +2,7 @@
 
 from storage.device._device import BlobCache, BlobDevice, Buffer
 from storage.device._io import BlobChunkInfo, BlobIoDesc, BlobIoRange, BlobIoVec, BlobPrefetchRequest
+from storage.device._object import BlobObject
 from storage.image.blob_info import BlobFeatures, BlobInfo
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "BlobIoDesc",
     "BlobIoRange",
     "BlobIoVec",
+    "BlobObject",
     "BlobPrefetchRequest",
     "Buffer",
 ]

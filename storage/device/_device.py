@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from storage.device._io import BlobChunkInfo, BlobIoVec, BlobPrefetchRequest
+from storage.device._object import BlobObject
+from storage.device._users import Used
 from storage.errors import ConfigError
 from storage.image.blob_info import BlobInfo
 from storage.image.tables import Blobs, Chunks
@@ -15,6 +17,7 @@ from storage.image.tables import Blobs, Chunks
 __all__ = ["BlobCache", "BlobDevice", "Buffer"]
 
 Buffer = bytearray | memoryview
+T = TypeVar("T")
 
 
 class BlobCache(Protocol):
@@ -36,6 +39,9 @@ class BlobCache(Protocol):
     def is_ready(self, rows: Sequence[int]) -> bool:
         """Whether all of these chunks are in the cache."""
 
+    def fetch(self, rows: Sequence[int], ahead: bool = False) -> None:
+        """Have chunks in the cache, now; see `FileCache.fetch`."""
+
     def start_prefetch(self) -> None:
         """Take wishes again after `stop_prefetch`."""
 
@@ -44,6 +50,9 @@ class BlobCache(Protocol):
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
+
+    def close(self) -> None:
+        """Close it; what is cached stays."""
 
 
 class BlobDevice:
@@ -60,8 +69,40 @@ class BlobDevice:
     def __init__(self, infos: Sequence[BlobInfo], blobs: Blobs, chunks: Chunks, cache: BlobCache) -> None:
         self.infos = tuple(infos)
         self.chunks = chunks
-        self.cache = cache
         self._blobs = blobs
+        self._used = Used(cache)
+
+    @property
+    def cache(self) -> BlobCache:
+        """What reads go through, until `update` replaces it."""
+        return self._used.thing
+
+    def update(self, cache: BlobCache) -> None:
+        """Have everything from now on read through another cache of the same blobs, and close the one before.
+
+        Reads that are under way end on the cache that they began with: this returns once they have. What was queued
+        to be read ahead is dropped.
+        """
+        before, self._used = self._used, Used(cache)
+        before.thing.stop_prefetch()
+        before.retire()
+        before.thing.close()
+
+    def _use(self, what: Callable[[BlobCache], T]) -> T:
+        """Do something with the cache, while it stays."""
+        used = self._come()
+        try:
+            return what(used.thing)
+        finally:
+            used.go()
+
+    def _come(self) -> Used[BlobCache]:
+        while True:
+            used = self._used
+            used.come()
+            if used is self._used:
+                return used
+            used.go()
 
     def read_to(self, iovec: BlobIoVec, buffers: Sequence[Buffer], read_id: int | None = None) -> int:
         """Read what `iovec` describes and scatter it over `buffers`.
@@ -85,7 +126,44 @@ class BlobDevice:
         BackendError, IntegrityError, CacheError
             If a chunk could not be fetched, does not match its digest, or cannot be cached.
         """
-        return self.cache.read(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id)
+        used = self._used
+        used.inside.append(None)  # as `_come` does, without the calls, which cost a small read a tenth
+        if used is not self._used:
+            used.go()
+            used = self._come()
+        try:
+            return used.thing.read(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id)
+        finally:
+            used.inside.pop()
+            if used.retired:
+                used.notice()
+
+    def blob_object(self, blob_index: int) -> BlobObject:
+        """A blob in the cache, by ranges.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such blob.
+        """
+        if not 0 <= blob_index < len(self.infos):
+            raise ConfigError("no such blob in this image", blob=blob_index)
+        first = int(self._blobs.first_chunk[blob_index])
+        rows = range(first, first + int(self._blobs.chunk_count[blob_index]))
+        return BlobObject(self.infos[blob_index], self.chunks, rows, self._use)
+
+    def fetch_range_synchronous(self, requests: Sequence[BlobPrefetchRequest]) -> None:
+        """Have ranges of uncompressed blobs in the cache; empty ones, and those of other blobs, are passed over.
+
+        Raises
+        ------
+        ConfigError, BackendError, IntegrityError, CacheError
+            See `BlobObject.fetch_range_uncompressed`.
+        """
+        indexes = {info.blob_id: info.blob_index for info in self.infos}
+        for request in requests:
+            if request.len > 0 and request.blob_id in indexes:
+                self.blob_object(indexes[request.blob_id]).fetch_range_uncompressed(request.offset, request.len)
 
     def prefetch(self, iovecs: Sequence[BlobIoVec] = (), requests: Sequence[BlobPrefetchRequest] = ()) -> None:
         """Fetch chunks in the background, blob ranges first; errors are events, not exceptions."""

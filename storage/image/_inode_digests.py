@@ -10,7 +10,7 @@ import stat
 import numpy as np
 import numpy.typing as npt
 
-from storage.codec import Digester, digest
+from storage.codec import Digester, digest, digest_all
 from storage.errors import IntegrityError
 from storage.image import v5
 from storage.image._inodes import is_kind
@@ -43,7 +43,7 @@ def check_inode_digests(bootstrap: Bootstrap) -> int:
     told = bootstrap.inode_digests
     if not isinstance(bootstrap.block, v5.SuperBlock):
         return 0
-    found = np.frombuffer(b"".join(_digests(bootstrap, bootstrap.block.digester)), np.uint8).reshape(-1, _SIZE)
+    found = _digests(bootstrap, bootstrap.block.digester)
     wrong = np.flatnonzero((found != told).any(axis=1))
     if len(wrong):
         # With an inode its parent is wrong, which comes before it.
@@ -52,13 +52,14 @@ def check_inode_digests(bootstrap: Bootstrap) -> int:
     return len(told)
 
 
-def _digests(bootstrap: Bootstrap, digester: Digester) -> list[bytes]:
+def _digests(bootstrap: Bootstrap, digester: Digester) -> npt.NDArray[np.uint8]:
     """What each inode's digest should be; that of nothing, where there is nothing to hash."""
-    found = [digest(digester, b"")] * len(bootstrap.inodes)
+    found = np.empty((len(bootstrap.inodes), _SIZE), np.uint8)
+    found[:] = np.frombuffer(digest(digester, b""), np.uint8)
     for rows, content, start, end in (_children(bootstrap), _chunks(bootstrap), _targets(bootstrap)):
         view = content.reshape(-1).data
-        for row, begin, stop in zip(rows.tolist(), start.tolist(), end.tolist(), strict=True):
-            found[row] = digest(digester, view[begin:stop])
+        parts = (view[begin:stop] for begin, stop in zip(start.tolist(), end.tolist(), strict=True))
+        found[rows] = np.frombuffer(digest_all(digester, parts), np.uint8).reshape(-1, _SIZE)
     return found
 
 

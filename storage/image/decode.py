@@ -9,11 +9,12 @@ Source: nydus ``storage/src/cache/mod.rs`` (`ChunkDecompressState`).
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 
-from storage.codec import buffer, crc32c, decompress_into, decrypt, digest, inflate_piece
+from storage.codec import Compressor, buffer, crc32c, decompress_into, decrypt, digest, inflate_piece
 from storage.errors import FormatError, IntegrityError, StorageError
-from storage.image.blob_info import BlobInfo
+from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import BATCH, PLAIN, ZRAN, Chunks
 
 __all__ = ["Decoder", "Fetched"]
@@ -138,8 +139,22 @@ def _decode_piece(info: BlobInfo, chunks: Chunks, row: int, stored: memoryview) 
 
 def _decompressed(info: BlobInfo, stored: memoryview, size: int) -> memoryview:
     plain = buffer("decoded", size)
+    if info.compressor is Compressor.GZIP and not info.has_feature(BlobFeatures.CHUNK_INFO_V2):
+        _inflate_stargz(stored, plain)
+        return plain
     decompress_into(info.compressor, stored, plain)
     return plain
+
+
+def _inflate_stargz(stored: memoryview, plain: memoryview) -> None:
+    """Fill `plain` from a gzip member; a legacy stargz chunk has padding behind it, and no known end."""
+    try:
+        data = zlib.decompressobj(wbits=31).decompress(stored, len(plain))
+    except zlib.error as error:
+        raise FormatError(f"corrupt gzip data: {error}") from error
+    if len(data) != len(plain):
+        raise FormatError(f"gzip data of {len(data)} bytes where there should be {len(plain)}")
+    plain[:] = data
 
 
 _DECODERS: dict[int, Callable[[BlobInfo, Chunks, int, memoryview], memoryview]] = {

@@ -34,10 +34,11 @@ class CacheMetrics:
     entries_count
         Chunks that became ready since the cache was opened; what was evicted or spoilt is not taken off. nydusd
         counts a chunk that it fetches again once more.
-    prefetch_data_amount, prefetch_requests_count
-        Bytes asked of the backend ahead of users, and in how many requests.
-    prefetch_unmerged_chunks
-        Chunks that were wished for, before they were merged into requests.
+    prefetch_data_amount
+        Bytes asked of the backend ahead of users. nydusd adds up what was planned, whether it was there already or not.
+    prefetch_unmerged_chunks, prefetch_requests_count
+        Chunks that were wished for, and the requests that they were merged into; what is there already when its
+        turn comes is left out of them.
     prefetch_cumulative_time_millis
         What those requests took, from being made to being stored, all added up.
     """
@@ -53,7 +54,6 @@ class CacheMetrics:
 
     def prefetched(self, size: int, spent_ns: int) -> None:
         """A request that was made ahead of users is stored."""
-        self.prefetch_requests_count += 1
         self.prefetch_data_amount += size
         self._prefetch_ns += spent_ns
         self._prefetch_ended = time.time_ns()

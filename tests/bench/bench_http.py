@@ -1,6 +1,6 @@
 """Ranges over HTTP from nginx on loopback: our readers against curl and bare `http.client`, in the same run.
 
-Run with ``PYTHONPATH=. python tests/bench/bench_http.py``. Medians of interleaved rounds: MB/s of 1 MiB ranges over 8
+Run with ``python tests/bench/bench_http.py``. Medians of interleaved rounds: MB/s of 1 MiB ranges over 8
 and over one connection (wanted over 8: 0.6 of curl's), and requests/s of 4 KiB ranges (wanted: 4,000). Last, how often
 a body is copied: bytes allocated while 64 MiB are read.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from storage.backend.http import HttpClient, HttpOptions, HttpReader, Request
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.servers.nginx import nginx
 
 SIZE = 256 << 20

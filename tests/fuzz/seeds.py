@@ -16,8 +16,20 @@ from typing import Any
 
 from storage.image import BlobInfo, blob_meta_span, open_bootstrap
 from storage.image.build import TarTree, build, build_layer, open_tar
+from storage.image.build._stargz_toc import find_toc
 
-__all__ = ["bootstraps", "docker_archives", "layer", "layouts", "metas", "tars", "toc_blobs"]
+__all__ = [
+    "bootstraps",
+    "docker_archives",
+    "layer",
+    "layouts",
+    "metas",
+    "scratch",
+    "stargz_layers",
+    "stargz_tables",
+    "tars",
+    "toc_blobs",
+]
 
 FILES = {"a": b"alpha" * 900, "d/b": b"beta" * 40, "d/c": b"", "d/long-" + "x" * 90: b"z" * 5000}
 
@@ -128,6 +140,31 @@ def docker_archives() -> list[bytes]:
     manifest = [{"Config": "c.json", "RepoTags": ["a:b"], "Layers": ["l/layer.tar", "m/layer.tar"]}]
     files = {"c.json": b"{}", "l/layer.tar": tar({"x": b"1"}, extra=False), "m/layer.tar": layer()}
     return [tar(files | {"manifest.json": json.dumps(manifest).encode()}, extra=False)]
+
+
+def stargz_layers() -> list[bytes]:
+    """A stargz layer: each chunk in a gzip member of its own, then the table and the footer."""
+    out, entries = b"", list[dict[str, Any]]()
+    for name, data in FILES.items():
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        entry = {"name": name, "type": "reg", "size": len(data), "mode": 0o644, "modtime": "2020-01-01T00:00:00Z"}
+        entries.append(entry | {"offset": len(out), "digest": digest, "chunkDigest": digest})
+        out += gzip.compress(data, mtime=0) if data else b""
+    entries += [
+        {"name": "s", "type": "symlink", "linkName": "a", "xattrs": {"user.k": "dg=="}},
+        {"name": "h", "type": "hardlink", "linkName": "a"},
+        {"name": "c", "type": "char", "devMajor": 1, "devMinor": 3},
+    ]
+    table = json.dumps({"version": 1, "entries": entries}).encode()
+    packed = gzip.compress(tar({"stargz.index.json": table}, extra=False), mtime=0)
+    footer = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff\x1a\0SG\x16\0" + b"%016xSTARGZ" % len(out)
+    return [out + packed + footer + b"\x01\0\0\xff\xff" + bytes(8)]
+
+
+def stargz_tables() -> list[bytes]:
+    """Their tables of contents."""
+    found = [find_toc(io.BytesIO(layer), "x") for layer in stargz_layers()]
+    return [table[0] for table in found if table is not None]
 
 
 def scratch() -> Path:

@@ -27,6 +27,8 @@ from storage.image._contents import extract, read_toc
 from storage.image._inflate import inflate_contexts
 from storage.image._ondisk import META_HEADER
 from storage.image.build import TarStream, TarTree, plain_stream
+from storage.image.build._sink import Sink
+from storage.image.build._stargz_ref import write_stargz, write_stargz_toc
 from storage.image.verbs import LayeredTree, docker_layers, oci_layers
 from tests.fuzz import seeds
 
@@ -129,6 +131,18 @@ def with_sums(data: bytes) -> bytes:
     return bytes(out)
 
 
+def stargz(data: bytes) -> None:
+    """A table of contents of a stargz layer, to an image of a layer that is elsewhere."""
+    with Sink(io.BytesIO()) as sink:
+        write_stargz_toc(data, "x", sink, 1 << 20, "0" * 64, 1 << 20)
+
+
+def stargz_layer(data: bytes) -> None:
+    """A stargz layer with its footer."""
+    with Sink(io.BytesIO()) as sink:
+        write_stargz(io.BytesIO(data), "x", sink, 1 << 20)
+
+
 def layout(data: bytes) -> None:
     """A manifest, by its right digest, in an OCI layout with one layer."""
     folder = _layout()
@@ -213,6 +227,8 @@ TARGETS: dict[str, Target] = {
     "toc": Target(toc, seeds.toc_blobs),
     "tar": Target(tar, lambda: [*seeds.tars(), seeds.layer()]),
     "tar-summed": Target(tar_summed, lambda: list(seeds.tars())),
+    "stargz-toc": Target(stargz, seeds.stargz_tables),
+    "stargz-layer": Target(stargz_layer, seeds.stargz_layers),
     "oci-index": Target(index, _index_seeds),
     "oci-manifest": Target(layout, seeds.layouts),
     "docker-archive": Target(docker, seeds.docker_archives),

@@ -173,6 +173,7 @@ def test_same_prefetch(plan: str, entry: dict[str, Any], refs: Path, tmp_path: P
         rafs.prefetch_files(prefetch_all=True)
         rafs.drain()
         assert rafs.cache.is_ready(range(len(rafs.image.chunks)))
+        metrics = rafs.cache.metrics()
     audit(recorder.table())
     requests = recorder.table().filter(pc.equal(recorder.table()["kind"], "request"))
     ours = list(zip(requests["offset"].to_pylist(), requests["length"].to_pylist(), strict=True))
@@ -180,6 +181,8 @@ def test_same_prefetch(plan: str, entry: dict[str, Any], refs: Path, tmp_path: P
     if plan == "reference":
         assert ours == its
         assert len(planned) == entry["metrics_blobcache"]["prefetch_requests_count"]
+        for key in ("entries_count", "prefetch_requests_count", "prefetch_workers", "total", "partial_hits"):
+            assert metrics[key] == entry["metrics_blobcache"][key], key
     else:
         assert len(ours) <= len(its)
         assert sum(length for _, length in ours) <= sum(length for _, length in its)

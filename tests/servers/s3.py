@@ -20,7 +20,7 @@ import pytest
 from storage.backend.signing import Keys
 from tests.servers.processes import Process
 
-__all__ = ["DOMAIN", "KEYS", "SERVERS", "S3Server", "juicefs", "put_blobs", "weed"]
+__all__ = ["DOMAIN", "KEYS", "SERVERS", "S3Server", "client", "juicefs", "put_blobs", "weed"]
 
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY")
 DOMAIN = "s3.test"
@@ -121,7 +121,7 @@ def client(server: S3Server) -> Any:
     return boto3.client(
         "s3", endpoint_url=f"http://{server.endpoint}", region_name="us-east-1",
         aws_access_key_id=KEYS.access_key_id, aws_secret_access_key=KEYS.access_key_secret,
-        config=config.Config(s3={"addressing_style": "path"}, retries={"max_attempts": 0}),
+        config=config.Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"max_attempts": 0}),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 __all__ = ["Asked", "Script", "Scripted", "reply", "serve_blob"]
 
@@ -64,7 +65,7 @@ def serve_blob(content: bytes) -> Script:
 
 
 class Scripted:
-    """Listens on loopback until closed; one thread a connection.
+    """Listens on loopback, or on the unix socket `path`, until closed; one thread a connection.
 
     Attributes
     ----------
@@ -76,14 +77,15 @@ class Scripted:
         The most connections that were open at once.
     """
 
-    def __init__(self, script: Script, port: int = 0) -> None:
+    def __init__(self, script: Script, port: int = 0, path: Path | None = None) -> None:
         self.script = script
         self.asked: list[Asked] = []
         self.opened = self.open = self.most = 0
         self._lock = threading.Lock()
         self._wires: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
-        self.port = self._listener.getsockname()[1]
+        self._listener = _listener(port, path)
+        self.path = path
+        self.port = 0 if path else self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -96,12 +98,14 @@ class Scripted:
                     self.opened += 1
                     self.open += 1
                     self.most = max(self.most, self.open)
-                threading.Thread(target=self._serve, args=(wire, peer[1]), daemon=True).start()
+                number = peer[1] if self.path is None else self.opened
+                threading.Thread(target=self._serve, args=(wire, number), daemon=True).start()
 
     def _serve(self, wire: socket.socket, peer: int) -> None:
         try:
             with wire, wire.makefile("rb") as stream:
-                wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self.path is None:
+                    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 while (asked := _receive(stream, peer)) is not None:
                     with self._lock:
                         self.asked.append(asked)
@@ -130,6 +134,13 @@ class Scripted:
 
     def __exit__(self, *args: object) -> None:
         self.close()
+
+
+def _listener(port: int, path: Path | None) -> socket.socket:
+    if path is None:
+        return socket.create_server(("127.0.0.1", port), backlog=128)
+    path.unlink(missing_ok=True)
+    return socket.create_server(str(path), family=socket.AF_UNIX, backlog=128)
 
 
 def _receive(stream: Iterator[bytes], peer: int) -> Asked | None:

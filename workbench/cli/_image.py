@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from tqdm.auto import tqdm
 
-from storage.errors import ConfigError, PathError
+from storage.errors import PathError
 from storage.fs import Rafs
 from storage.image import open_image
-from storage.image.build import CONVERSIONS, BuildResult, build, build_layer, directory_tree, guess_conversion
+from storage.image.build import CONVERSIONS, guess_conversion
 from storage.image.v5 import Amplifier
-from storage.image.verbs import LayeredTree, docker_layers, oci_layers
 from storage.plan import Segments, explain, plan_layout, plan_options
+from workbench.cli._build import Asked, built, built_beside, built_on
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
 from workbench.cli._types import SIZE
@@ -34,10 +34,13 @@ __all__: list[str] = []
         "workbench build ./rootfs -o image",
         "workbench build . -o image --compressor lz4_block --batch-size 64KiB",
         "workbench build layer.tar.gz -o image --type targz-ref",
+        "workbench build layer.esgz -o image --type estargz-ref --chunk-size 4MiB",
         "workbench build oci-layout -o image --platform linux/arm64",
         "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
         "find /app -type f | workbench build . -o image --prefetch - --prefetch-policy blob",
         "workbench build ./next -o next --chunk-dict image/bootstrap",
+        "workbench build model -o image --attributes .nydusattributes",
+        "workbench build layer2.tar -o both --parent-bootstrap image/bootstrap",
     ),
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
@@ -54,6 +57,19 @@ __all__: list[str] = []
 @click.option("--batch-size", type=SIZE, default=0, help="v6: compress files below half of it together, up to it.")
 @click.option("--encrypt", is_flag=True, help="v6: encrypt the blob; the key is in the bootstrap.")
 @click.option("--chunk-dict", type=click.Path(path_type=Path), help="v6: a bootstrap whose chunks are not written.")
+@click.option(
+    "--parent-bootstrap", type=click.Path(path_type=Path), help="The image that SRC is laid over as a layer."
+)
+@click.option(
+    "--whiteout-spec",
+    type=click.Choice(["oci", "overlayfs", "none"]),
+    default="oci",
+    show_default=True,
+    help="How SRC, where it is laid over something, says what it hides.",
+)
+@click.option(
+    "--attributes", type=click.Path(path_type=Path), help="v6: which files are in blobs elsewhere, and where."
+)
 @click.option("--prefetch", multiple=True, metavar="PATH", help="A path to be read ahead, or - for a list on stdin.")
 @click.option(
     "--prefetch-policy",
@@ -70,6 +86,9 @@ def build_command(
     conversion: str | None,
     platform: str | None,
     version: str,
+    parent_bootstrap: Path | None,
+    whiteout_spec: str,
+    attributes: Path | None,
     prefetch: tuple[str, ...],
     leave_out: tuple[str, ...],
     as_json: bool,
@@ -79,7 +98,13 @@ def build_command(
     start = time.monotonic()
     paths = [path for given in prefetch for path in (sys.stdin.read().splitlines() if given == "-" else [given])]
     options |= {"version": int(version), "prefetch": paths, "progress": True}
-    made = _built(source, out, conversion or guess_conversion(source), platform, leave_out, options)
+    asked = Asked(conversion or guess_conversion(source), platform, whiteout_spec, leave_out)
+    if attributes is not None:
+        made = built_beside(source, out, asked, attributes, options)
+    elif parent_bootstrap is not None:
+        made = built_on(source, out, asked, parent_bootstrap, options)
+    else:
+        made = built(source, out, asked, options)
     if as_json:
         print(json.dumps({key: str(value) if isinstance(value, Path) else value for key, value in vars(made).items()}))
         return
@@ -88,21 +113,6 @@ def build_command(
         f"{made.bootstrap}: {made.files:,} files in {made.chunks:,} chunks and {made.duplicates:,} duplicates, "
         f"{made.plain_bytes / 1e6:,.1f} MB as {made.blob_bytes / 1e6:,.1f} MB, in {seconds:.1f} s"
     )
-
-
-def _built(
-    source: Path, out: Path, conversion: str, platform: str | None, leave_out: tuple[str, ...], options: dict[str, Any]
-) -> BuildResult:
-    if conversion == "directory":
-        return build(directory_tree(source, leave_out), out, **options)
-    if conversion in ("oci", "docker"):
-        layers = oci_layers(source, platform) if conversion == "oci" else docker_layers(source)
-        return build(LayeredTree(layers), out, **options)
-    known = ("compressor", "digester", "chunk_size", "version", "inline", "toc", "progress")
-    for key, value in options.items():
-        if key not in known and value not in (False, 0, None, [], "none"):
-            raise ConfigError(f"is no option of {conversion}", field=key)
-    return build_layer(source, out, conversion=conversion, **{key: options[key] for key in known})
 
 
 @group.command(

@@ -63,14 +63,17 @@ def merge_command(
         "skopeo copy docker://debian:12 oci:debian && workbench convert debian -o debian-nydus",
         "workbench convert debian -o debian-nydus --compressor lz4_block --prefetch /usr/bin --json",
         "skopeo copy oci:debian-nydus docker://registry.example/debian:nydus",
+        "docker save app:1 -o app.tar && workbench convert app.tar -o app-nydus",
+        "workbench convert debian -o debian-ref --oci-ref && skopeo copy --all oci:debian-ref docker://...",
     ),
 )
-@click.argument("source", metavar="LAYOUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="LAYOUT|ARCHIVE", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the new OCI layout.")
 @click.option("--compressor", default="zstd", show_default=True, help="none, lz4_block, gzip or zstd.")
 @click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
 @click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
 @click.option("--version", type=click.IntRange(5, 6), default=6, show_default=True, help="Of RAFS.")
+@click.option("--oci-ref", is_flag=True, help="v6: keep gzip layers as the data, and add what reads them at random.")
 @click.option("--prefetch", multiple=True, metavar="PATH", help="To be read ahead; may be repeated.")
 @json_option
 def convert_command(
@@ -80,10 +83,11 @@ def convert_command(
     digester: str,
     chunk_size: int,
     version: int,
+    oci_ref: bool,
     prefetch: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Convert the images of an OCI layout to nydus images, in an OCI layout."""
+    """Convert the images of an OCI layout, or of what `docker save` writes, to nydus images in an OCI layout."""
     images = convert(
         source,
         out,
@@ -91,6 +95,7 @@ def convert_command(
         digester=digester,
         chunk_size=chunk_size,
         version=version,
+        oci_ref=oci_ref,
         prefetch=prefetch,
         progress=True,
     )

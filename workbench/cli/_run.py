@@ -20,14 +20,13 @@ from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
 from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
 from workbench.demo import demo
-from workbench.replay import Settings, Workload, calibrate, replay
+from workbench.replay import PREFETCH, Settings, Workload, calibrate, replay
 from workbench.simulate import simulate
 from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
 from workbench.trace.formats import FORMATS, object_trace
 
 __all__: list[str] = []
 
-_PREFETCH = ["none", "first program", "whole blob"]
 _ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
 
@@ -124,7 +123,7 @@ def record_command(
 @click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
-@click.option("--prefetch", type=click.Choice(_PREFETCH), default="none", show_default=True)
+@click.option("--prefetch", type=click.Choice(PREFETCH), default="none", show_default=True)
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @_options

@@ -41,6 +41,9 @@ class EvictionPolicy:
     specialised
         Whether loops are compiled with its functions in them rather than to call them: faster, for a compilation
         of its own.
+    narrow
+        Whether all that it keeps in its int64 arena are numbers of chunks, a few times as large: up to 2**28 chunks
+        such a loop gives it 32 bits, which is half as much to go through.
     """
 
     name: str
@@ -51,6 +54,7 @@ class EvictionPolicy:
     interpreted: bool = False
     offline: bool = False
     specialised: bool = False
+    narrow: bool = False
 
     def compiled(self) -> Policy:
         """The same five as function values of one type, which compiled code calls without being compiled for them."""

@@ -9,6 +9,7 @@ from workbench.policy import (
     _arc,
     _belady,
     _beladysize,
+    _cacheus,
     _clock,
     _fifo,
     _gdsf,
@@ -24,6 +25,7 @@ from workbench.policy import (
     _mru,
     _none,
     _qdlp,
+    _queue,
     _random,
     _s3fifo,
     _sieve,
@@ -60,13 +62,19 @@ _MODULES = {
     "random": _random,
     "hyperbolic": _hyperbolic,
     "lecar": _lecar,
+    "cacheus": _cacheus,
     "lhd": _lhd,
     "belady": _belady,
     "belady-size": _beladysize,
 }
 _BUILT_IN = {
     name: EvictionPolicy(
-        name, module.arena, module.functions, offline=getattr(module, "OFFLINE", False), specialised=True
+        name,
+        module.arena,
+        module.functions,
+        offline=getattr(module, "OFFLINE", False),
+        specialised=True,
+        narrow=module.arena is _queue.arena,
     )
     for name, module in _MODULES.items()
 }

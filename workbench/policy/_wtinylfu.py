@@ -1,8 +1,8 @@
 """W-TinyLFU: a small LRU window, and a segmented LRU that takes from it only who is used more than who would go.
 
 Source: Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", ACM TOS 2017: the window
-has a hundredth, the protected part four fifths of the rest; uses are counted to 15 and halved after ten times as
-many uses as there are chunks in the cache. Chunks are numbered, so each has a counter of its own: no sketch.
+has a hundredth, the protected part four fifths of the rest. A newcomer that the window has no place for at all is
+compared at once.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 from storage.plan import Policy
 from workbench.policy._lists import SIZE, move, node_of, oldest, oldest_free, prepare, push, size_of, take, where
 from workbench.policy._lists import arena as _lists_arena
+from workbench.policy._uses import FIRST, begin, count, use
 
 __all__ = ["arena", "functions"]
 
 _WINDOW, _PROBATION, _PROTECTED = 0, 1, 2
-_WINDOW_LIMIT, _MAIN_LIMIT, _PROTECTED_LIMIT, _SAMPLES, _HELD, _CHUNKS = 2, 6, 10, 14, 18, 22  # registers
-_MOST = 15.0
+_WINDOW_LIMIT, _MAIN_LIMIT, _PROTECTED_LIMIT, _USES, _COMPARED = 2, 6, 10, 14, 18  # registers
 
 
 def arena(chunks: int) -> tuple[int, int]:
     """Nodes, and how often each chunk was used."""
-    return _lists_arena(chunks)[0], chunks
+    return _lists_arena(chunks)[0] + FIRST + chunks, 1
 
 
 def _init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
@@ -30,23 +30,13 @@ def _init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
     ints[_WINDOW_LIMIT] = capacity // 100
     ints[_MAIN_LIMIT] = capacity - ints[_WINDOW_LIMIT]
     ints[_PROTECTED_LIMIT] = ints[_MAIN_LIMIT] * 4 // 5
-    ints[_CHUNKS] = len(sizes)
-    for chunk in range(len(sizes)):
-        floats[chunk] = 0.0
-
-
-def _count(ints: Any, floats: Any, chunk: int) -> None:
-    floats[chunk] = min(floats[chunk] + 1.0, _MOST)
-    ints[_SAMPLES] += 1
-    # Halving is for all chunks, those that are known but not cached, too: not more often than there are any.
-    if ints[_SAMPLES] >= 10 * ints[_HELD] and ints[_SAMPLES] >= ints[_CHUNKS]:
-        ints[_SAMPLES] = 0
-        for known in range(ints[_CHUNKS]):
-            floats[known] = float(int(floats[known]) >> 1)
+    ints[_USES] = node_of(len(sizes))
+    ints[_COMPARED] = -1
+    begin(ints[ints[_USES] :], sizes, capacity)
 
 
 def _on_hit(ints: Any, floats: Any, chunk: int) -> None:
-    _count(ints, floats, chunk)
+    use(ints[ints[_USES] :], chunk)
     if where(ints, chunk) == _WINDOW:
         move(ints, _WINDOW, chunk, 0)
         return
@@ -55,9 +45,13 @@ def _on_hit(ints: Any, floats: Any, chunk: int) -> None:
         move(ints, _PROBATION, oldest(ints, _PROTECTED), 0)
 
 
+def _admits(ints: Any, floats: Any, chunk: int) -> int:
+    use(ints[ints[_USES] :], chunk)
+    ints[_COMPARED] = -1
+    return 1
+
+
 def _on_admit(ints: Any, floats: Any, chunk: int) -> None:
-    ints[_HELD] += 1
-    _count(ints, floats, chunk)
     push(ints, _WINDOW, chunk, 0)
     while size_of(ints, _WINDOW) > ints[_WINDOW_LIMIT] and _fits(ints, oldest(ints, _WINDOW)):
         move(ints, _PROBATION, oldest(ints, _WINDOW), 0)
@@ -76,14 +70,24 @@ def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     goes = oldest_free(ints, _PROBATION, pinned)
     if goes < 0:
         goes = oldest_free(ints, _PROTECTED, pinned)
-    if candidate >= 0 and (goes < 0 or floats[candidate] <= floats[goes]):
+    if goes < 0:
         return candidate
+    if candidate >= 0:
+        return goes if _outdoes(ints, candidate, goes) else candidate
+    if chunk >= 0 and ints[_COMPARED] != chunk:
+        if not _outdoes(ints, chunk, goes):
+            return -1
+        ints[_COMPARED] = chunk
     return goes
 
 
+def _outdoes(ints: Any, candidate: int, victim: int) -> bool:
+    uses = ints[ints[_USES] :]
+    return count(uses, candidate) > count(uses, victim)
+
+
 def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
-    ints[_HELD] -= 1
     take(ints, chunk)
 
 
-functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove)
+functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove, _admits)

@@ -1,10 +1,32 @@
 """Replay a recorded workload on a virtual clock, under another cache, prefetch, link or layout."""
 
+from workbench.replay._bound import lower_bound
 from workbench.replay._cpu import Cpu, calibrate
+from workbench.replay._fit import Fit, fit
 from workbench.replay._grid import grid
 from workbench.replay._result import Result
 from workbench.replay._run import replay
-from workbench.replay._settings import Settings
+from workbench.replay._settings import PREFETCH, Settings
+from workbench.replay._sweep import Sweep, sweep
+from workbench.replay._validate import Live, Validation, run_live, validate
 from workbench.replay._workload import Workload
 
-__all__ = ["Cpu", "Result", "Settings", "Workload", "calibrate", "grid", "replay"]
+__all__ = [
+    "PREFETCH",
+    "Cpu",
+    "Fit",
+    "Live",
+    "Result",
+    "Settings",
+    "Sweep",
+    "Validation",
+    "Workload",
+    "calibrate",
+    "fit",
+    "grid",
+    "lower_bound",
+    "replay",
+    "run_live",
+    "sweep",
+    "validate",
+]

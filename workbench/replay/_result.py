@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from storage.errors import ConfigError
 from storage.events import CAUSES, EVENTS, KINDS, OUTCOMES, Kind
+from workbench.replay._bound import lower_bound
 from workbench.replay._settings import Settings
+from workbench.replay._tables import by_cause, by_chunk, over_time
 from workbench.replay._workload import Workload
 from workbench.replay._world import Count, Log, Request, World
 
@@ -61,10 +63,37 @@ class Result:
         frame.insert(3, "read_id", ids[read])
         return frame.rename(columns={"t": "t_ns", "dur": "dur_ns", "ttfb": "ttfb_ns"})
 
+    @cached_property
+    def chunks(self) -> pa.Table:
+        """By chunk; see `by_chunk`."""
+        return by_chunk(self._requests, self.workload.segments.chunk, self.workload.layout)
+
+    @cached_property
+    def causes(self) -> pa.Table:
+        """By cause; see `by_cause`."""
+        return by_cause(self._requests)
+
+    @cached_property
+    def timeline(self) -> pa.Table:
+        """The link over time; see `over_time`."""
+        return over_time(self._requests)
+
+    @property
+    def ended_ns(self) -> I64:
+        """When each program's last read ended, from its start: (programs,) int64."""
+        ended: I64 = self._out.ended - self._out.began
+        return ended
+
+    @cached_property
+    def above_bound(self) -> float:
+        """How far the time to the last read lies above what no prefetch and no cache can beat; see `lower_bound`."""
+        bound = int(lower_bound(self.workload, self.settings).sum())
+        return self.time_to_last_read_ns / bound - 1 if bound else 0.0
+
     @property
     def time_to_last_read_ns(self) -> int:
         """From each program's start to the end of its last read, summed over programs."""
-        return int((self._out.ended - self._out.began).sum())
+        return int(self.ended_ns.sum())
 
     @cached_property
     def split(self) -> dict[str, int]:
@@ -99,6 +128,8 @@ class Result:
             "bytes_by_cause": by_cause,
             "fetched": int(count[Count.CHUNKS]),
             "bytes_decoded": int(count[Count.DECODED]),
+            "failures": int(count[Count.FAILURES]),
+            "retries": int(count[Count.RETRIES]),
             "evictions": int(count[Count.EVICTIONS]),
             "bytes_evicted": int(count[Count.EVICTED]),
             "wasted_prefetch_bytes": int(count[Count.WASTED] + out.ahead.sum()),
@@ -141,7 +172,8 @@ class Result:
         totals = self.totals
         return (
             f"Result({totals['time_to_last_read_ns'] / 1e9:.3f} s to last read, {totals['requests']:,} requests, "
-            f"{totals['bytes_received'] / 1e6:.1f} MB, hit ratio {totals['hit_ratio']:.3f})"
+            f"{totals['bytes_received'] / 1e6:.1f} MB, hit ratio {totals['hit_ratio']:.3f}; "
+            f"at most {self.above_bound:.0%} above what any prefetch could reach)"
         )
 
     def _repr_html_(self) -> str:

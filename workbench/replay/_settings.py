@@ -16,7 +16,10 @@ from workbench.policy import EvictionPolicy
 from workbench.replay._cpu import Cpu
 from workbench.replay._workload import Workload
 
-__all__ = ["Settings", "prefetch_rows"]
+__all__ = ["PREFETCH", "Settings", "prefetch_rows"]
+
+PREFETCH = ("none", "first program", "whole blob")
+"""Prefetch lists by name."""
 
 
 @dataclass(frozen=True)
@@ -95,4 +98,4 @@ def _named(name: str, workload: Workload) -> npt.NDArray[np.int64]:
         return np.arange(len(workload.layout.size))
     if name == "first program":
         return workload.chunks_of(0)
-    raise ConfigError(f"no prefetch {name!r}; there are none, first program, whole blob", field="prefetch")
+    raise ConfigError(f"no prefetch {name!r}; there are {', '.join(PREFETCH)}", field="prefetch")

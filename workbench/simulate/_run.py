@@ -102,7 +102,7 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
     special = chosen.specialised
     run = _specialised(chosen) if special else _generic(chosen.offline)
     functions = _NOTHING if special else chosen.compiled()
-    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size)
+    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size, chosen.narrow and special)
     # Nothing is pinned: for code of our own, one zero stands for all of them.
     pinned = np.zeros(1 if special else len(trace.sizes), np.int32)
     if special:
@@ -116,15 +116,17 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
 
 
 _NOTHING: Any = 0
+_NARROW = 1 << 28
 # What `serve` calls, and the policy's function that it stands for.
 _CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove", "let_in": "admits"}
 
 
-def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int) -> tuple[Any, Any, Any]:
+def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int, narrow: bool = False) -> tuple[Any, Any, Any]:
     ints, floats = chosen.arena(objects)
     count = np.zeros(COUNTERS, np.int64)
     count[CAPACITY] = cache_size
-    return np.zeros(ints, np.int64), np.zeros(floats, np.float64), count
+    word = np.int32 if narrow and objects < _NARROW else np.int64
+    return np.zeros(ints, word), np.zeros(floats, np.float64), count
 
 
 def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
 import time
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from storage.backend._source import RequestSource, request_source
-from storage.backend.http._connection import Target, proxy_headers, tls_context
+from storage.backend.http._dial import Target, proxy_headers, tls_context
 from storage.backend.http._health import Doctor, Way, ways_of
 from storage.backend.http._messages import Auth, Failure, Request, Response, joined, origin_of, without_credentials
 from storage.backend.http._metrics import Metrics
@@ -20,6 +19,7 @@ from storage.backend.http._pool import Pool
 from storage.backend.http._rate import RateLimit
 from storage.backend.http._retry import PATIENCE_S, backoff, failure_of, refusal
 from storage.backend.http._secret import mask_url
+from storage.backend.http._wire import ProtocolError
 from storage.errors import BackendError, MissingBlobError
 from storage.events import Kind, Outcome, Recorder
 
@@ -197,8 +197,8 @@ class HttpClient:
                 request = replace(request, url=asked.redirected(location, response))
             elif (elsewhere := asked.refused(response)) is not None:
                 request = replace(request, url=elsewhere)
-            elif response.status == 401 and home and not challenged and self.auth is not None:
-                self.metrics.count("challenges")
+            elif response.status in (401, 403) and home and not challenged and self.auth is not None:
+                self.metrics.count("challenges", response.status == 401)
                 challenged = True
                 if not self.auth.challenged(dressed, response):
                     raise refusal(response, asked.where)
@@ -251,7 +251,7 @@ class HttpClient:
                 if response.status in request.expected:
                     result = consume(response)
                 response.finish()
-            except (OSError, http.client.HTTPException, UnicodeError) as error:
+            except (OSError, ProtocolError, UnicodeError) as error:
                 raise failure_of(error, request.url, request.where, reused) from error
             finally:
                 self.metrics.exchanged(time.monotonic_ns() - started, source == RequestSource.PREFETCH)

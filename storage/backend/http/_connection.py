@@ -1,128 +1,30 @@
-"""One connection to a host: TCP, TLS, a unix socket, or through a proxy; no wait is endless.
+"""One connection to a host, which serves one request after the other within their time.
 
-`http.client` with a deadline: whatever is read, headers or body, counts against the time that
-the request has. Bodies go from the socket straight into the caller's buffer.
+Whatever is received, head or body, counts against the time that the request has. Bodies go from the socket
+straight into the caller's buffer.
 """
 
 from __future__ import annotations
 
-import base64
-import http.client
-import io
 import select
 import socket
 import ssl
+import struct
 import time
-from collections.abc import Callable
-from functools import cache
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from functools import lru_cache
+from typing import IO
+from urllib.parse import urlsplit
 
-from storage.backend.http._messages import Request, Response, origin_of
+from storage.backend.http._dial import Target, TlsContext, dial
+from storage.backend.http._messages import Request, Response
 from storage.backend.http._options import HttpOptions
-from storage.backend.http._secret import mask_url
-from storage.errors import ConfigError
+from storage.backend.http._wire import Inbox, body_of, parse_head, request_head
 
-__all__ = ["Connection", "Target", "TlsContext", "proxy_headers", "tls_context"]
+__all__ = ["Connection"]
 
-TlsContext = Callable[[], ssl.SSLContext]
-_HEADER_PIECE = 16 << 10
-
-
-class Target(NamedTuple):
-    """Whom a connection leads to.
-
-    Attributes
-    ----------
-    scheme, host, port
-        Of the server.
-    proxy
-        URL of a proxy on the way; empty for none.
-    socket
-        Path of a unix socket to use instead of host and port; empty for none.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    proxy: str = ""
-    socket: str = ""
-
-
-def tls_context(options: HttpOptions) -> TlsContext:
-    """Trust the system's authorities and those of the options, or everybody under `skip_verify`.
-
-    Reading the system's authorities takes longer than many requests: it is done once, for who speaks TLS.
-
-    Raises
-    ------
-    ConfigError
-        If a file of authorities cannot be used.
-    """
-    lazy = cache(lambda: _tls_context(options))
-    if options.ca_cert_files:
-        lazy()
-    return lazy
-
-
-def _tls_context(options: HttpOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    for path in options.ca_cert_files:
-        try:
-            context.load_verify_locations(path)
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigError(f"cannot be used as certificates: {error}", path=path, field="ca_cert_files") from error
-    if options.skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads from a socket until a deadline, or with `pieces` so long for each piece."""
-
-    def __init__(self, sock: socket.socket, connection: Connection) -> None:
-        self._raw: Any = sock.makefile("rb", buffering=0)
-        self._sock = sock
-        self._connection = connection
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._connection.limit(self._sock)
-        count: int | None = self._raw.readinto(buffer)
-        if count == 0 and self._connection.heading:
-            # http.client would take what there is for all the headers.
-            raise http.client.RemoteDisconnected("the connection is closed within the headers")
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _TimedFile:
-    """What `http.client.HTTPResponse` takes for a socket."""
-
-    def __init__(self, sock: socket.socket, connection: Connection) -> None:
-        self._sock = sock
-        self._connection = connection
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._sock, self._connection), _HEADER_PIECE)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+_PIECE = 256 << 10
+_TIMEVAL = struct.Struct("ll")
+_JOINED = 1 << 16  # a body up to this goes with its head
 
 
 class Connection:
@@ -134,122 +36,125 @@ class Connection:
         Whom it leads to.
     used
         Whether it has served a request before.
-    heading
-        Whether it is waiting for the headers of an answer.
     """
 
     def __init__(self, target: Target, options: HttpOptions, context: TlsContext) -> None:
         self.target = target
         self.used = False
-        self.heading = False
         self._options = options
+        self._context = context
+        self._socket: socket.socket | None = None
+        self._poll = select.poll()
+        self._secure = False
+        self._inbox = Inbox(self._receive)
         self._deadline = 0.0
         self._pieces = False
-        self._limited_at = 0.0
-        self._http = _http_connection(target, options, context)
-        self._http.response_class = self._response  # type: ignore[assignment]
+        self._limit = 0.0  # what the socket waits for at most now
 
     def exchange(self, request: Request) -> Response:
-        """Send the request and receive the answer's headers.
+        """Send the request and receive the answer's head.
 
         Raises
         ------
-        OSError, http.client.HTTPException
+        OSError, ProtocolError
             If that fails or takes too long.
         """
         start = time.monotonic()
-        if self._http.sock is None:
-            self._begin(self._options.connect_timeout, pieces=False)
-            self._http.connect()
-        self._begin(self._options.timeout, request.stream)
-        self.limit(self._http.sock)
-        if request.body is not None and not isinstance(request.body, bytes):
-            request.body.seek(0)
-        self._http.request(request.method, self._path_of(request.url), request.body, request.headers)
-        self.heading = True
-        raw = self._http.getresponse()
-        self.heading = False
-        return Response(request.url, raw, int((time.monotonic() - start) * 1e9), self._unhurried)
+        sock = self._socket or self._open()
+        target, host = _target_of(request.url, bool(self.target.proxy) and self.target.scheme == "http")
+        body = request.body
+        length = len(body) if isinstance(body, bytes) else None
+        message = request_head(request.method, target, host, request.headers, length)
+        self._deadline, self._pieces = time.monotonic() + self._options.timeout, request.stream
+        if isinstance(body, bytes) and length is not None and length <= _JOINED:
+            message, body = message + body, None
+        self._send(sock, message)
+        if body is not None:
+            self._send_body(sock, body)
+        head = parse_head(self._inbox.head())
+        while head.status < 200:  # of interim answers the last one counts
+            head = parse_head(self._inbox.head())
+        ttfb = int((time.monotonic() - start) * 1e9)
+        return Response(request.url, head, body_of(request.method, head, self._inbox), ttfb, self._unhurried)
+
+    def _open(self) -> socket.socket:
+        sock = self._socket = dial(self.target, self._options.connect_timeout, self._context)
+        self._secure = isinstance(sock, ssl.SSLSocket)
+        if not self._secure:
+            # The kernel keeps the time: a timeout of Python's costs a call more for each of ours.
+            sock.settimeout(None)
+        self._poll.register(sock, select.POLLIN)
+        return sock
 
     def _unhurried(self) -> None:
         self._pieces = True
 
-    def _begin(self, seconds: float, pieces: bool) -> None:
-        self._deadline = time.monotonic() + seconds
-        self._pieces = pieces
-        self._limited_at = 0.0
+    def _send(self, sock: socket.socket, data: bytes) -> None:
+        self._watch(sock)
+        try:
+            sock.sendall(data)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
 
-    def limit(self, sock: socket.socket) -> None:
+    def _send_body(self, sock: socket.socket, body: bytes | IO[bytes]) -> None:
+        if isinstance(body, bytes):
+            self._send(sock, body)
+            return
+        body.seek(0)
+        while piece := body.read(_PIECE):
+            self._send(sock, piece)
+
+    def _receive(self, view: memoryview, whole: bool) -> int:
+        """Receive into the buffer; `whole` is for the kernel to fill it, unless each piece has its own time."""
+        sock = self._socket
+        if sock is None:
+            return 0
+        self._watch(sock)
+        try:
+            if whole and not self._secure and not self._pieces:
+                return sock.recv_into(view, 0, socket.MSG_WAITALL)
+            return sock.recv_into(view)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
+
+    def _watch(self, sock: socket.socket) -> None:
         """Let the next operation on the socket take no longer than there is time for the request."""
-        now = time.monotonic()
         if self._pieces:
             left = self._options.timeout
         else:
-            left = self._deadline - now
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
-        # A socket's timeout is set anew when it has become wrong by a twentieth: each time costs 9 %.
-        if now - self._limited_at > self._options.timeout / 20:
-            sock.settimeout(left)
-            self._limited_at = now
+        # It is set anew when it has become wrong by a twentieth.
+        if left <= self._limit < left + self._options.timeout / 20:
+            return
+        self._limit = left + self._options.timeout / 100
+        if self._secure:
+            sock.settimeout(self._limit)
+            return
+        seconds = int(self._limit)
+        limit = _TIMEVAL.pack(seconds, int((self._limit - seconds) * 1e6) or 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def is_open(self) -> bool:
         """Whether an idle connection can still be used: the server has neither closed it nor said anything."""
-        sock = self._http.sock
-        if sock is None:
-            return False
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return not poll.poll(0)
+        return self._socket is not None and self._inbox.empty and not self._poll.poll(0)
 
     def close(self) -> None:
         """Close it."""
-        self._http.close()
-
-    def _response(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-        timed: Any = _TimedFile(sock, self)
-        return http.client.HTTPResponse(timed, *args, **kwargs)
-
-    def _path_of(self, url: str) -> str:
-        """The request's target: a path, or the whole URL where a plain proxy must be told the host."""
-        parts = urlsplit(url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if self.target.proxy and self.target.scheme == "http":
-            return f"http://{parts.netloc.rpartition('@')[2]}{path}"
-        return path
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
 
     def __repr__(self) -> str:
         return f"Connection({self.target.scheme}://{self.target.host}:{self.target.port})"
 
 
-def _http_connection(target: Target, options: HttpOptions, context: TlsContext) -> http.client.HTTPConnection:
-    limit = options.connect_timeout
-    if target.socket:
-        return _UnixConnection(target.socket, limit)
-    if not target.proxy:
-        if target.scheme == "https":
-            return http.client.HTTPSConnection(target.host, target.port, timeout=limit, context=context())
-        return http.client.HTTPConnection(target.host, target.port, timeout=limit)
-    return _through_proxy(target, limit, context)
-
-
-def _through_proxy(target: Target, limit: float, context: TlsContext) -> http.client.HTTPConnection:
-    scheme, host, port = origin_of(target.proxy)
-    if target.scheme == "http":
-        if scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=limit, context=context())
-        return http.client.HTTPConnection(host, port, timeout=limit)
-    if scheme == "https":
-        raise ConfigError("a proxy for https is spoken to in http", url=mask_url(target.proxy), field="proxy.url")
-    tunnel = http.client.HTTPSConnection(host, port, timeout=limit, context=context())
-    tunnel.set_tunnel(target.host, target.port, headers=proxy_headers(target.proxy))
-    return tunnel
-
-
-def proxy_headers(proxy: str) -> dict[str, str]:
-    """``Proxy-Authorization`` of user and password in the proxy's URL."""
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+@lru_cache(256)
+def _target_of(url: str, absolute: bool) -> tuple[str, str]:
+    """What is asked for, and of which host: a path, or the whole URL where a plain proxy must be told the host."""
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host = parts.netloc.rpartition("@")[2]
+    return (f"http://{host}{path}" if absolute else path), host

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import threading
 import time
@@ -11,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from storage.backend.http._connection import Connection, Target, TlsContext
+from storage.backend.http._connection import Connection
+from storage.backend.http._dial import Target, TlsContext
 from storage.backend.http._messages import Request, origin_of
 from storage.backend.http._options import HttpOptions
 from storage.backend.http._secret import mask_url
+from storage.backend.http._wire import ProtocolError
 from storage.errors import BackendError
 
 __all__ = ["Doctor", "Way", "ways_of"]
@@ -166,6 +167,6 @@ class Doctor:
                 status = connection.exchange(Request("GET", url)).status
             finally:
                 connection.close()
-        except (OSError, http.client.HTTPException, BackendError):
+        except (OSError, ProtocolError, BackendError):
             return False
         return status < 500 and status != 404

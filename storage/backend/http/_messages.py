@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import re
 from collections.abc import Callable
@@ -12,11 +11,12 @@ from typing import IO, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from storage.backend.http._secret import mask_url
+from storage.backend.http._wire import Body, Head
 from storage.errors import BackendError
 
 __all__ = ["Auth", "Failure", "Request", "Response", "joined", "origin_of", "without_credentials"]
 
-_REST = 1 << 16
+_REST = _PIECE = 1 << 16
 _CODE = re.compile(rb'(?:<Code>|"code"\s*:\s*")([A-Za-z_]{2,60})(?:</Code>|")')  # S3's, OSS's; a registry's
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
@@ -120,7 +120,7 @@ class Response:
     Attributes
     ----------
     status, headers, url
-        Of the answer; `url` is where it came from.
+        Of the answer; names of headers are in lower case, and `url` is where it came from.
     ttfb_ns
         Nanoseconds from sending to the end of the headers.
     unhurried
@@ -131,18 +131,19 @@ class Response:
 
     code = ""
 
-    def __init__(self, url: str, raw: http.client.HTTPResponse, ttfb_ns: int, unhurried: Callable[[], None]) -> None:
+    def __init__(self, url: str, head: Head, body: Body, ttfb_ns: int, unhurried: Callable[[], None]) -> None:
         self.url = url
-        self.status = raw.status
-        self.headers = raw.headers
+        self.status = head.status
+        self.headers = head.headers
         self.ttfb_ns = ttfb_ns
         self.unhurried = unhurried
-        self._raw = raw
+        self._keeps = head.keeps
+        self._body = body
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer from the body; less only where the body ends."""
         done = 0
-        while done < len(buffer) and (count := self._raw.readinto(buffer[done:])):
+        while done < len(buffer) and (count := self._body.readinto(buffer[done:] if done else buffer)):
             done += count
         return done
 
@@ -154,27 +155,30 @@ class Response:
         BackendError
             If it is.
         """
-        content = io.BytesIO()
-        while content.tell() <= limit and (piece := self._raw.read(min(limit + 1 - content.tell(), 1 << 16))):
-            content.write(piece)
-        if content.tell() > limit:
+        content = self._read(limit + 1)
+        if len(content) > limit:
             raise BackendError(f"an answer is longer than {limit:,} bytes", url=mask_url(self.url))
-        length = self.headers.get("content-length", "")
-        if length.isdecimal() and content.tell() != int(length) and self._raw.length != 0:
+        if not self._body.finished:
             raise Failure(BackendError("the answer ends early", url=mask_url(self.url)))
+        return content
+
+    def _read(self, limit: int) -> bytes:
+        """The body, or so much of it."""
+        content, piece = io.BytesIO(), memoryview(bytearray(min(limit, _PIECE)))
+        while (left := limit - content.tell()) > 0 and (count := self._body.readinto(piece[:left])):
+            content.write(piece[:count])
         return content.getvalue()
 
     @property
     def finished(self) -> bool:
-        """Whether the body has been read, so that the connection is free for another request."""
-        return self._raw.isclosed()
+        """Whether the body has been read, and the connection is free for another request."""
+        return self._body.finished and self._keeps
 
     def finish(self) -> None:
         """Read on to the end if it is not far, so that the connection can be used again; learn what a refusal says."""
-        rest = b""
-        if not self.finished and (self._raw.length or 0) <= _REST:
-            while len(rest) < _REST and (piece := self._raw.read(_REST - len(rest))):
-                rest += piece
+        if self._body.finished or (self._body.left or 0) > _REST:
+            return
+        rest = self._read(_REST)
         if self.status >= 400 and (found := _CODE.search(rest)):
             self.code = found[1].decode()
 
@@ -209,7 +213,7 @@ class Auth(Protocol):
         """Add headers, or a signature over those that are there; called before each attempt."""
 
     def challenged(self, request: Request, response: Response) -> bool:
-        """The host answered 401 to the prepared request: get better credentials; false if there are none.
+        """The host answered 401 or 403 to the prepared request: get better credentials; false if there are none.
 
         The connection is free by now: new requests may be made.
         """

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storage.backend._source import RequestSource
-from storage.backend.http._connection import Connection, Target, TlsContext
+from storage.backend.http._connection import Connection
+from storage.backend.http._dial import Target, TlsContext
 from storage.backend.http._metrics import Metrics
 from storage.backend.http._options import HttpOptions
 

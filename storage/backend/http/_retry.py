@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import http.client
 import random
 import re
 import socket
@@ -11,6 +10,7 @@ import ssl
 import time
 
 from storage.backend.http._messages import Failure, Response
+from storage.backend.http._resolve import ResolverTimeoutError
 from storage.backend.http._secret import mask_url
 from storage.errors import BackendError, MissingBlobError
 
@@ -60,16 +60,17 @@ def failure_of(error: Exception, url: str, where: dict[str, object], reused: boo
     if isinstance(error, ssl.SSLError):
         return BackendError(f"TLS fails: {error.reason or error}", **place)
     if isinstance(error, TimeoutError):
-        return Failure(BackendError("the server does not answer in time", **place))
+        late = isinstance(error, ResolverTimeoutError)
+        return Failure(BackendError(str(error) if late else "the server does not answer in time", **place))
     if isinstance(error, socket.gaierror):
         return Failure(BackendError(f"the host's name cannot be resolved: {error.strerror}", **place))
-    closed = isinstance(error, (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError))
+    closed = isinstance(error, (ConnectionResetError, BrokenPipeError))
     if isinstance(error, ConnectionRefusedError):
         return Failure(BackendError("the connection is refused", **place))
     if isinstance(error, OSError):
         what = error.strerror or str(error) or type(error).__name__
         return Failure(BackendError(f"the connection fails: {what}", **place), free=closed and reused)
-    return Failure(BackendError(f"the answer is not HTTP: {type(error).__name__}", **place))
+    return Failure(BackendError(f"the answer is not HTTP: {error or type(error).__name__}", **place))
 
 
 def refusal(response: Response, where: dict[str, object]) -> Failure | BackendError:

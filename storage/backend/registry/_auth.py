@@ -61,8 +61,10 @@ class RegistryAuth:
 
     def challenged(self, request: Request, response: Response) -> bool:
         """Get what the registry asks for; false if we have nothing, or had nothing else."""
+        if response.status != 401:
+            return False
         refused = request.headers.get("Authorization", "")
-        challenges = parse_challenges(", ".join(response.headers.get_all("www-authenticate", [])))
+        challenges = parse_challenges(response.headers.get("www-authenticate", ""))
         known = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
         # Harbor answers an expired bearer token with a challenge to be basic; what it wanted before still holds.
         with self._lock:
@@ -148,7 +150,9 @@ def _authorization(basic: Secret) -> dict[str, str]:
 
 def _get(realm: str, asked: dict[str, str], basic: Secret) -> Request:
     joint = "&" if "?" in realm else "?"
-    url = realm + joint + urlencode({key: value for key, value in asked.items() if value}, quote_via=quote)
+    # A challenge names several scopes in one text; realms want each by itself.
+    given = {key: value.split() if key == "scope" else value for key, value in asked.items() if value}
+    url = realm + joint + urlencode(given, doseq=True, quote_via=quote)
     return Request("GET", url, _authorization(basic), direct=True, expected=(200,))
 
 
@@ -166,7 +170,7 @@ def _parse(answer: bytes, realm: str) -> _Token:
         said = json.loads(answer)
         token = said.get("token") or said.get("access_token")
         lasts = float(said.get("expires_in") or _LASTS_S)
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not lasts >= 0:
             raise ValueError
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BackendError("the realm's answer is no token", url=mask_url(realm)) from error

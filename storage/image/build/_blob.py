@@ -11,8 +11,9 @@ import os
 from collections import deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Lock
 
-from storage.codec import Cipher, Compressor, compress, crc32c, digest, encrypt
+from storage.codec import Cipher, Compressor, compress, compress_all, crc32c, digest, encrypt
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOCK_SIZE,
@@ -23,7 +24,7 @@ from storage.image._ondisk import (
 )
 from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._chunk_list import OWN, ChunkList, Unit
-from storage.image.build._load import Piece, read_pieces
+from storage.image.build._load import SHORT, Piece, read_piece, read_pieces
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
@@ -37,12 +38,24 @@ Packed = tuple[bytes | memoryview, bool]  # bytes, and whether they are compress
 Worked = tuple[bytes, int, Packed | None]  # digest, CRC32C, and how it is stored unless that is not known yet
 
 
-def write_chunks(files: Iterable[Node], out: Sink, recipe: Recipe, dictionary: ChunkDict | None = None) -> ChunkList:
+def write_chunks(
+    files: Iterable[Node],
+    out: Sink,
+    recipe: Recipe,
+    dictionary: ChunkDict | None = None,
+    *,
+    in_turn: bool = False,
+) -> ChunkList:
     """Write the chunks of `files` to `out`, but for those that the dictionary has.
 
     Each file's `Node.chunks` is filled in, if only after the next few files were asked for.
-    One thread reads; all cores digest and compress, a few MiB ahead of what is written, so
-    memory does not grow with the tree.
+    All cores digest and compress, a few MiB ahead of what is written, so memory does not grow
+    with the tree.
+
+    Parameters
+    ----------
+    in_turn
+        Whether each file is to be read before the next one is asked for; otherwise any thread may read.
 
     Raises
     ------
@@ -50,11 +63,12 @@ def write_chunks(files: Iterable[Node], out: Sink, recipe: Recipe, dictionary: C
         If a file cannot be read, or is not as long as it was.
     """
     waiting: deque[tuple[list[Piece], Future[list[Worked]]]] = deque()
+    turn = Lock()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         writer = _Writer(out, recipe, dictionary, pool)
         try:
-            for pieces in read_pieces(files, recipe):
-                waiting.append((pieces, pool.submit(_work, pieces, recipe, writer.row_of)))
+            for pieces in read_pieces(files, recipe, in_turn):
+                waiting.append((pieces, pool.submit(_work, pieces, recipe, writer.row_of, turn)))
                 del pieces  # so that its buffer can be used again
                 if len(waiting) > _AHEAD:
                     writer.put(*waiting.popleft())
@@ -67,19 +81,48 @@ def write_chunks(files: Iterable[Node], out: Sink, recipe: Recipe, dictionary: C
     return writer.chunks
 
 
-def _work(pieces: list[Piece], recipe: Recipe, known: Collection[bytes]) -> list[Worked]:
-    """What costs time and does not depend on the other chunks."""
-    worked: list[Worked] = []
-    for _, plain, small in pieces:
-        key = digest(recipe.digester, plain)
-        packed = None if small or key in known else pack(recipe, plain)
-        worked.append((key, crc32c(plain), packed))
-    return worked
+def _work(pieces: list[Piece], recipe: Recipe, known: Collection[bytes], turn: Lock) -> list[Worked]:
+    """What costs time and does not depend on the other chunks.
+
+    Over small chunks a thread hardly lets go of the GIL, and two would spend their time waking
+    each other: they take turns. Large ones, and what can be done in one call, are done beside.
+    """
+    worked: dict[int, Worked] = {}
+    short = [at for at, piece in enumerate(pieces) if len(piece.plain) < SHORT]
+    for at, piece in enumerate(pieces):
+        if len(piece.plain) >= SHORT:
+            key, checksum = _checked(piece, recipe)
+            packed = None if piece.small or key in known else pack(recipe, piece.plain)
+            worked[at] = key, checksum, packed
+    if short:
+        with turn:
+            for at in short:
+                worked[at] = (*_checked(pieces[at], recipe), None)
+        new = [at for at in short if not pieces[at].small and worked[at][0] not in known]
+        for at, packed in zip(new, _pack_all(recipe, [pieces[at].plain for at in new]), strict=True):
+            worked[at] = (*worked[at][:2], packed)
+    return [worked[at] for at in range(len(pieces))]
+
+
+def _checked(piece: Piece, recipe: Recipe) -> tuple[bytes, int]:
+    if piece.unread:
+        read_piece(piece)
+    return digest(recipe.digester, piece.plain), crc32c(piece.plain)
 
 
 def pack(recipe: Recipe, plain: bytes | memoryview) -> Packed:
     """A unit as it is stored, and whether it is compressed: what does not get smaller is not."""
-    stored = plain if recipe.compressor is Compressor.NONE else compress(recipe.compressor, plain)
+    if recipe.compressor is Compressor.NONE:
+        return _finished(recipe, plain, plain)
+    return _finished(recipe, plain, compress(recipe.compressor, plain))
+
+
+def _pack_all(recipe: Recipe, plains: list[memoryview]) -> list[Packed]:
+    stored = plains if recipe.compressor is Compressor.NONE else compress_all(recipe.compressor, [*plains])
+    return [_finished(recipe, *pair) for pair in zip(plains, stored, strict=True)]
+
+
+def _finished(recipe: Recipe, plain: bytes | memoryview, stored: bytes | memoryview) -> Packed:
     compressed = len(stored) < len(plain)
     stored = stored if compressed else plain
     return stored if recipe.cipher is Cipher.NONE else encrypt(recipe.cipher, recipe.key, recipe.iv, stored), compressed
@@ -103,7 +146,7 @@ class _Writer:
 
     def put(self, pieces: list[Piece], worked: Future[list[Worked]]) -> None:
         """Take over the chunks of one load: the new ones are written, the others only noted."""
-        for (node, plain, small), (key, checksum, packed) in zip(pieces, worked.result(), strict=True):
+        for (node, plain, small, _), (key, checksum, packed) in zip(pieces, worked.result(), strict=True):
             row = self.row_of.get(key, -1)
             if row < 0 and self._dictionary is not None:
                 row = self.row_of[key] = _from_dictionary(self.chunks, self._dictionary, key, len(plain))

@@ -115,7 +115,7 @@ def _chunk_records(chunks: ChunkList, used: dict[int, int]) -> bytes:
     order = sorted(used, key=lambda row: (chunks.digest[row], chunks.blob[row]))
     records = np.zeros(len(order), CHUNK_RECORD)
     digests = b"".join([chunks.digest[row] for row in order])
-    records["digest"] = np.frombuffer(digests, np.uint8).reshape(len(order), -1)
+    records["digest"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
     columns = {"blob_index": "blob", "crc32": "crc32c"} | {name: name for name in _ALIKE}
     for name, column in columns.items():
         values: list[int] = getattr(chunks, column)

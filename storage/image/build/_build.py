@@ -109,7 +109,7 @@ def build(
     chunk_dict
         v6: the bootstrap of an image whose chunks are used where they are, instead of written.
     prefetch
-        Absolute paths within the tree, whose files go first into the blob.
+        Absolute paths within the tree, whose files go first into the blob; those of a tar stay where they are.
     prefetch_policy
         ``fs`` lists what `prefetch` names in the bootstrap, ``blob`` has v5's blob table tell
         how much of the blob to read ahead, ``none`` leaves `prefetch` aside.
@@ -147,8 +147,11 @@ def build(
     dictionary = ChunkDict(chunk_dict) if chunk_dict else None
     if dictionary is not None:
         dictionary.check(recipe.digester, chunk_size)
-    root, order = _ordered(source, prefetch if prefetch_policy != "none" else ())
-    listed = order.listed if order and prefetch_policy == "fs" else None
+    root, order = _ordered(source, prefetch if prefetch_policy != "none" else (), prefetch_policy)
+
+    def listed() -> list[Node] | None:  # of a tar, whose root is whole when its files are written
+        return (order or arrange(root, prefetch)).listed if prefetch_policy == "fs" else None
+
     blobs = Path(out) / "blobs"
     try:
         blobs.mkdir(parents=True, exist_ok=True)
@@ -156,10 +159,12 @@ def build(
             shown = _files(source, order, progress)
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
-                chunks, blob_id, image = write_v5(root, shown, sink, recipe, ahead=ahead, listed=listed)
+                chunks, blob_id, image = write_v5(
+                    root, shown, sink, recipe, ahead=ahead, listed=listed, in_turn=order is None
+                )
             else:
                 chunks, blob_id, image = write_v6(
-                    root, shown, sink, recipe, dictionary=dictionary, listed=listed or ()
+                    root, shown, sink, recipe, dictionary=dictionary, listed=listed, in_turn=order is None
                 )
             blob = blobs / blob_id if blob_id else None
             sink.close()
@@ -181,10 +186,12 @@ def build(
     )
 
 
-def _ordered(source: str | Path | Node | StreamedTree, prefetch: Sequence[str]) -> tuple[Node, Prefetch | None]:
+def _ordered(
+    source: str | Path | Node | StreamedTree, prefetch: Sequence[str], policy: str
+) -> tuple[Node, Prefetch | None]:
     """The root, and its files in the order of the blob; a tar's order is its own, as its root grows."""
     if not isinstance(source, (str, Path, Node)):
-        if prefetch:
+        if prefetch and policy == "blob":
             raise ConfigError("files of a tar are written as they come, whatever is to be read ahead", field="prefetch")
         return source.root, None
     if isinstance(source, Node):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -16,12 +16,13 @@ from storage.image.build._node import Node, walk
 from storage.image.build._open_tar import open_tar
 from storage.image.build._partial import Partial
 from storage.image.build._sink import Sink
+from storage.image.build._stargz_ref import write_stargz, write_stargz_toc
 from storage.image.build._tar_headers import TarStream, tar_entries
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._tarfs import write_tarfs
 from storage.image.build._zran_ref import write_zran
 
-__all__ = ["CONVERSIONS", "build_layer", "guess_conversion"]
+__all__ = ["CONVERSIONS", "build_layer", "build_stargz_toc", "guess_conversion"]
 
 _REFERENCES = ("tar-tarfs", "targz-ref", "estargz-ref")
 _STORED_ANEW = ("tar-rafs", "targz-rafs", "estargz-rafs")
@@ -56,6 +57,9 @@ def build_layer(
     version: int = 6,
     inline: bool = False,
     toc: bool = False,
+    prefetch: Sequence[str] = (),
+    prefetch_policy: str = "none",
+    take: bool = True,
     progress: bool = False,
 ) -> BuildResult:
     """Build an image of a tar.
@@ -64,10 +68,15 @@ def build_layer(
     ----------
     conversion
         ``tar-rafs``, ``targz-rafs`` and ``estargz-rafs`` store the files anew, whatever the tar is
-        compressed with. ``targz-ref`` and ``estargz-ref`` take a gzip layer for the blob as it is, and
-        ``tar-tarfs`` a plain tar; compressor and digester are given then.
+        compressed with. ``targz-ref`` and ``estargz-ref`` take a gzip layer for the blob as it is, the latter
+        in the chunks that its table of contents has, and ``tar-tarfs`` a plain tar; compressor and
+        digester are given then.
     compressor, digester, chunk_size, version, progress
         See `build`.
+    prefetch, prefetch_policy
+        See `build`; of files that are stored anew.
+    take
+        Whether a layer that is the blob is copied to ``out/blobs``.
     inline, toc
         See `build`; where the layer is the blob, they are about the file beside it.
 
@@ -91,6 +100,8 @@ def build_layer(
                 version=version,
                 inline=inline,
                 toc=toc,
+                prefetch=prefetch,
+                prefetch_policy=prefetch_policy,
                 progress=progress,
             )
     if version != 6:
@@ -98,9 +109,38 @@ def build_layer(
     if conversion == "tar-tarfs":
         if inline or toc:
             raise ConfigError("a tarfs has no file for a bootstrap or contents to be in", field="inline")
-        return _by_reference(Path(source), Path(out), partial(_tarfs, chunk_size=chunk_size), inline=False)
-    write = partial(write_zran, chunk_size=chunk_size, inline=inline, toc=toc)
-    return _by_reference(Path(source), Path(out), write, inline)
+        return _by_reference(Path(source), Path(out), partial(_tarfs, chunk_size=chunk_size), False, take)
+    keep = write_stargz if conversion == "estargz-ref" else write_zran
+    write = partial(keep, chunk_size=chunk_size, inline=inline, toc=toc)
+    return _by_reference(Path(source), Path(out), write, inline, take)
+
+
+def build_stargz_toc(
+    source: str | Path, out: str | Path, *, blob_id: str, blob_size: int, chunk_size: int = 4 << 20
+) -> BuildResult:
+    """Build an image of a stargz layer that is elsewhere, from its ``stargz.index.json``.
+
+    Parameters
+    ----------
+    blob_id, blob_size
+        The layer's SHA-256 in hex, and its bytes.
+    chunk_size
+        For files that the table has in one chunk.
+
+    Raises
+    ------
+    FormatError
+        If the table is broken, or has chunks without digests.
+    ConfigError
+        If the id is none, or `out` cannot be written.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", blob_id) or blob_size <= 0:
+        raise ConfigError("a layer's SHA-256 in hex and its bytes are wanted", field="blob_id")
+
+    def write(table: IO[bytes], path: str, out: Sink) -> Written:
+        return write_stargz_toc(table.read(), path, out, chunk_size, blob_id, blob_size)
+
+    return _by_reference(Path(source), Path(out), write, inline=False, take=False)
 
 
 def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
@@ -108,7 +148,7 @@ def _tarfs(file: IO[bytes], path: str, out: Sink, chunk_size: int) -> Written:
 
 
 def _by_reference(
-    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink], Written], inline: bool
+    source: Path, out: Path, write: Callable[[IO[bytes], str, Sink], Written], inline: bool, take: bool
 ) -> BuildResult:
     """The source becomes a blob as it is; what is written goes beside it."""
     blobs = out / "blobs"
@@ -119,7 +159,8 @@ def _by_reference(
             sink.close()
             meta = blobs / sink.hexdigest() if sink.size else None
             beside.keep(meta)
-        _take(source, blobs / blob_id)
+        if take:
+            _take(source, blobs / blob_id)
         if not inline:
             with Partial(out) as alone:
                 alone.file.write(image)

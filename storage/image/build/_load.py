@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +14,20 @@ from storage.errors import FormatError
 from storage.image.build._node import Content, Node
 from storage.image.build._recipe import Recipe
 
-__all__ = ["Piece", "read_pieces"]
+__all__ = ["SHORT", "Piece", "read_piece", "read_pieces"]
 
 _LOAD = 2 << 20  # bytes that are worth a thread's while
 _PAGE = 4096
-_LARGE = 64 << 10  # what is worth a page of its own to begin at
+SHORT = 64 << 10  # what is read, digested and compressed so fast that asking for the GIL takes as long
 
 
 class Piece(NamedTuple):
-    """A chunk of a file; `small` ones may go into a batch."""
+    """A chunk of a file; `small` ones may go into a batch, and of some the bytes are to be read yet."""
 
     node: Node
     plain: memoryview
     small: bool
+    unread: bool
 
 
 class _Blocks:
@@ -42,8 +44,14 @@ class _Blocks:
         return lease.data
 
 
-def read_pieces(files: Iterable[Node], recipe: Recipe) -> Iterator[list[Piece]]:
+def read_pieces(files: Iterable[Node], recipe: Recipe, in_turn: bool = False) -> Iterator[list[Piece]]:
     """The chunks of all files in order, a few MiB at a time; further names of a file have the chunks of its first.
+
+    Parameters
+    ----------
+    in_turn
+        Whether each file is to be read before the next one is asked for. Otherwise small ones are left
+        unread, for `read_piece`: whoever works on them next does so with less ado than one thread for all.
 
     Raises
     ------
@@ -52,22 +60,23 @@ def read_pieces(files: Iterable[Node], recipe: Recipe) -> Iterator[list[Piece]]:
     """
     blocks = _Blocks(max(_LOAD, recipe.chunk_size))
     block, used, pieces = blocks.take(), 0, list[Piece]()
-    for node, offset, content in _chunks(files, recipe.chunk_size):
+    for node, offset, content in _chunks(files, recipe.chunk_size, 0 if in_turn else SHORT):
         length = min(recipe.chunk_size, node.size - offset)
-        start = -(-used // _PAGE) * _PAGE if length >= _LARGE else used
+        start = -(-used // _PAGE) * _PAGE if length >= SHORT else used
         if start + length > len(block):
             yield pieces
             block, start, pieces = blocks.take(), 0, []
         used = start + length
-        _read(content, block[start:used], node)
+        if content is not None:
+            _read(content, block[start:used], node)
         small = node.size <= recipe.chunk_size and node.size < recipe.batch_size // 2
-        pieces.append(Piece(node, block[start:used], small))
+        pieces.append(Piece(node, block[start:used], small, content is None))
     if pieces:
         yield pieces
 
 
-def _chunks(files: Iterable[Node], chunk_size: int) -> Iterator[tuple[Node, int, Content]]:
-    """Each chunk as a file, an offset in it, and the file opened."""
+def _chunks(files: Iterable[Node], chunk_size: int, large: int) -> Iterator[tuple[Node, int, Content | None]]:
+    """Each chunk as a file, an offset in it, and the file opened, but for files of one chunk that are not large."""
     first_of: dict[object, Node] = {}
     for node in files:
         if node.identity is not None:
@@ -77,12 +86,32 @@ def _chunks(files: Iterable[Node], chunk_size: int) -> Iterator[tuple[Node, int,
                 continue
         if node.size == 0 or node.open is None:
             continue
-        try:
-            with node.open() as content:
-                for offset in range(0, node.size, chunk_size):
-                    yield node, offset, content
-        except OSError as error:
-            raise FormatError(f"cannot be read: {error.strerror}", path=node.path) from error
+        if node.size < large and node.size <= chunk_size:
+            yield node, 0, None
+            continue
+        with _opened(node) as content:
+            for offset in range(0, node.size, chunk_size):
+                yield node, offset, content
+
+
+def read_piece(piece: Piece) -> None:
+    """Read a file that is one chunk; any number of threads may do so.
+
+    Raises
+    ------
+    FormatError
+        See `read_pieces`.
+    """
+    with _opened(piece.node) as content:
+        _read(content, piece.plain, piece.node)
+
+
+def _opened(node: Node) -> AbstractContextManager[Content]:
+    assert node.open is not None
+    try:
+        return node.open()
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=node.path) from error
 
 
 def _read(content: Content, buffer: memoryview, node: Node) -> None:

@@ -17,7 +17,7 @@ from storage.errors import FormatError, UnsupportedError
 from storage.image._ondisk import TAR_BLOCK_SIZE as TAR_BLOCK
 from storage.image._ondisk import XATTR_PREFIXES
 
-__all__ = ["TAR_BLOCK", "Source", "TarEntry", "TarStream", "tar_entries"]
+__all__ = ["TAR_BLOCK", "Source", "TarEntry", "TarStream", "path_parts", "tar_entries"]
 
 _MAX_EXTENSION = 1 << 20  # of one extended header: names and xattrs are far shorter
 _MAX_PATH = 4096
@@ -187,19 +187,29 @@ def _entry(header: bytes, extended: dict[bytes, bytes], stream: TarStream, at: i
 
 
 def _parts(name: bytes, stream: TarStream, at: int) -> tuple[bytes, ...]:
-    """Components of a path, which must stay below the root."""
+    return path_parts(name, **_where(stream, at))
+
+
+def path_parts(name: bytes, **where: object) -> tuple[bytes, ...]:
+    """Components of a path, which must stay below the root.
+
+    Raises
+    ------
+    FormatError
+        If it does not, or is no path.
+    """
     shown = name[:100].decode("utf-8", "backslashreplace")
     if len(name) > _MAX_PATH:
-        raise FormatError(f"a path in a tar has {len(name)} bytes: {shown!r}...", **_where(stream, at))
+        raise FormatError(f"a path in a tar has {len(name)} bytes: {shown!r}...", **where)
     if name.startswith(b"/"):
-        raise FormatError(f"a path in a tar is absolute: {shown!r}", **_where(stream, at))
+        raise FormatError(f"a path in a tar is absolute: {shown!r}", **where)
     parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
     if b".." in parts:
-        raise FormatError(f"a path in a tar climbs out: {shown!r}", **_where(stream, at))
+        raise FormatError(f"a path in a tar climbs out: {shown!r}", **where)
     if b"\0" in name or any(len(part) > 255 for part in parts):
-        raise FormatError(f"a path in a tar is no path: {shown!r}", **_where(stream, at))
+        raise FormatError(f"a path in a tar is no path: {shown!r}", **where)
     if not name:
-        raise FormatError("a tar member has no name", **_where(stream, at))
+        raise FormatError("a tar member has no name", **where)
     return parts
 
 

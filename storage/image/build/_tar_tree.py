@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -25,15 +25,23 @@ class TarTree:
 
     Missing parents are made as the reference makes them: mode 755, root's, time 0.
 
+    Parameters
+    ----------
+    stream
+        The tar.
+    entries
+        Its members, if something else than the tar tells them.
+
     Attributes
     ----------
     root
         Whole once `files` is used up.
     """
 
-    def __init__(self, stream: TarStream) -> None:
+    def __init__(self, stream: TarStream, entries: Iterable[TarEntry] | None = None) -> None:
         self.root = _folder(b"", "/")
         self._stream = stream
+        self._entries = tar_entries(stream) if entries is None else entries
         self._named: dict[tuple[bytes, ...], Node] = {(): self.root}
         self._made: set[tuple[bytes, ...]] = {()}
 
@@ -49,7 +57,7 @@ class TarTree:
         FormatError
             If the tar is broken, or two members cannot both be in one tree; names the path.
         """
-        for entry in tar_entries(self._stream):
+        for entry in self._entries:
             if entry.parts in _STARGZ:
                 continue
             node = self._put(entry)

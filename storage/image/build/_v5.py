@@ -5,7 +5,7 @@ Source: nydus ``builder/src/{directory,lib}.rs``, ``builder/src/core/blob.rs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from storage.codec import Compressor
@@ -31,7 +31,8 @@ def write_v5(
     recipe: Recipe,
     *,
     ahead: int = 0,
-    listed: Sequence[Node] | None = None,
+    listed: Callable[[], Sequence[Node] | None] = lambda: None,
+    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -42,7 +43,9 @@ def write_v5(
     ahead
         How many of the first files the blob table tells to be read ahead.
     listed
-        Nodes of the prefetch table; None for no table.
+        Says, when all chunks are written, which nodes the prefetch table has; None for no table.
+    in_turn
+        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
@@ -51,18 +54,18 @@ def write_v5(
     """
     options = (recipe.compressor, recipe.digester, recipe.chunk_size)
     leading = _Leading(files, ahead)
-    chunks = write_chunks(leading, out, recipe)
+    chunks = write_chunks(leading, out, recipe, in_turn=in_turn)
     info = _info(chunks, recipe) if len(chunks) else None
     if info is not None:
         info = replace(info, blob_id=out.hexdigest(), prefetch_size=leading.stored(chunks))
     if not recipe.inline:
-        image = dump_bootstrap(root, chunks, [info] if info else [], *options, listed)
+        image = dump_bootstrap(root, chunks, [info] if info else [], *options, listed())
         return chunks, info.blob_id if info else None, image
     if info is not None:
         out.write(tar_header("image.blob", out.size))
         features = info.features | BlobFeatures.INLINED_FS_META | BlobFeatures.HAS_TAR_HEADER
         info = replace(info, blob_id=_ITSELF, features=features, compressed_size=out.size)
-    image = dump_bootstrap(root, chunks, [info] if info else [], *options, listed)
+    image = dump_bootstrap(root, chunks, [info] if info else [], *options, listed())
     out.write(image)
     out.write(tar_header("image.boot", len(image)))
     return chunks, out.hexdigest(), image

@@ -5,7 +5,7 @@ Source: nydus ``builder/src/{directory,lib}.rs``, ``builder/src/core/blob.rs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from storage.image.blob_info import BlobInfo
@@ -33,7 +33,8 @@ def write_v6(
     recipe: Recipe,
     *,
     dictionary: ChunkDict | None = None,
-    listed: Sequence[Node] = (),
+    listed: Callable[[], Sequence[Node] | None] = lambda: None,
+    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -44,7 +45,9 @@ def write_v6(
     dictionary
         Chunks that need not be written.
     listed
-        Nodes of the prefetch table.
+        Says, when all chunks are written, which nodes the prefetch table has.
+    in_turn
+        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def write_v6(
         The chunks, the blob's id or None where there is no blob, and the bootstrap.
     """
     toc = Toc()
-    chunks = write_chunks(files, out, recipe, dictionary)
+    chunks = write_chunks(files, out, recipe, dictionary, in_turn=in_turn)
     own = write_meta(chunks, out, recipe, toc) if chunks.units else None
     if own is not None and recipe.toc and not recipe.inline:
         size, digest = write_toc(out, toc)
@@ -61,7 +64,7 @@ def write_v6(
         own = replace(own, blob_id=_ITSELF if recipe.inline else out.hexdigest())
     end = place_nodes(root, recipe.chunk_size)
     infos, options = _infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
-    image = dump_bootstrap(root, end, chunks, infos, *options, listed)
+    image = dump_bootstrap(root, end, chunks, infos, *options, listed() or ())
     if not recipe.inline:
         return chunks, own.blob_id if own else None, image
     write_bootstrap(image, out, toc if recipe.toc else None)

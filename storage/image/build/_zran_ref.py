@@ -8,48 +8,21 @@ Source: nydus ``builder/src/tarball.rs`` (`TargzToRef`), ``storage/src/meta/zran
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
 
 from storage.codec import Digester, Pieces, ZranReader, crc32c, digest
-from storage.errors import FormatError
-from storage.image._ondisk import (
-    BLOCK_SIZE,
-    CHUNK_HAS_CRC32,
-    CHUNK_INFO_V2,
-    CHUNK_IS_COMPRESSED,
-    CHUNK_IS_ZRAN,
-    MAX_CHUNKS_PER_BLOB,
-    ZRAN_CONTEXT,
-)
-from storage.image.blob_info import BlobFeatures
+from storage.image._ondisk import ZRAN_CONTEXT
 from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node
 from storage.image.build._reference import Referenced, RefMeta, write_reference
 from storage.image.build._sink import Sink
 from storage.image.build._tar_headers import TarStream
 from storage.image.build._tar_tree import TarTree
+from storage.image.build._zran_meta import ZRAN_FEATURES, ZranChunks, append_chunk, chunk_info
 
 __all__ = ["write_zran"]
-
-_FEATURES = (
-    BlobFeatures.CAP_TAR_TOC
-    | BlobFeatures.ALIGNED
-    | BlobFeatures.CHUNK_INFO_V2
-    | BlobFeatures.ZRAN
-    | BlobFeatures.SEPARATE
-)
-
-
-@dataclass
-class _ZranChunks(ChunkList):
-    """Chunks, and where in which piece of the stream each begins."""
-
-    piece: list[int] = field(default_factory=list)
-    piece_offset: list[int] = field(default_factory=list)
-
 
 def write_zran(
     layer: IO[bytes], path: str, out: Sink, chunk_size: int, *, inline: bool = False, toc: bool = False
@@ -73,7 +46,7 @@ def write_zran(
     """
     reader = ZranReader(layer, path)
     stream = TarStream(reader, path)
-    tree, pieces, chunks = TarTree(stream), Pieces(reader), _ZranChunks()
+    tree, pieces, chunks = TarTree(stream), Pieces(reader), ZranChunks()
     index_of: dict[bytes, int] = {}
     for node, entry in tree.files():
         for at in range(0, entry.size, chunk_size):
@@ -84,49 +57,15 @@ def write_zran(
             key = digest(Digester.SHA256, plain)
             index = index_of.setdefault(key, len(chunks))
             if index == len(chunks):
-                _append(chunks, key, plain, (start, reader.offset[0] - start), (number, place))
+                append_chunk(chunks, key, len(plain), crc32c(plain), (start, reader.offset[0] - start), (number, place))
             else:
                 chunks.duplicates += 1
             node.chunks.append(index)
     contexts = _contexts(pieces)
-    layer_is = Referenced(reader.hexdigest(), reader.size, _FEATURES, chunk_size)
-    meta = RefMeta(_chunk_info(chunks).tobytes(), contexts, len(pieces.pieces))
+    layer_is = Referenced(reader.hexdigest(), reader.size, ZRAN_FEATURES, chunk_size)
+    meta = RefMeta(chunk_info(chunks).tobytes(), contexts, len(pieces.pieces))
     image = write_reference(tree.root, chunks, layer_is, meta, out, inline=inline, toc=toc)
     return tree.root, chunks, layer_is.blob_id, image
-
-
-def _append(chunks: _ZranChunks, key: bytes, plain: bytes, stored: tuple[int, int], piece: tuple[int, int]) -> None:
-    index = len(chunks)
-    if index >= MAX_CHUNKS_PER_BLOB:
-        raise FormatError(f"the layer has more than {MAX_CHUNKS_PER_BLOB} chunks: take larger ones")
-    end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1] if index else 0
-    chunks.blob.append(0)
-    chunks.index.append(index)
-    chunks.digest.append(key)
-    chunks.crc32c.append(crc32c(plain))
-    chunks.compressed_offset.append(stored[0])
-    chunks.compressed_size.append(stored[1])
-    chunks.uncompressed_offset.append(-(-end // BLOCK_SIZE) * BLOCK_SIZE)
-    chunks.uncompressed_size.append(len(plain))
-    chunks.flags.append(CHUNK_HAS_CRC32 | CHUNK_IS_COMPRESSED)
-    chunks.piece.append(piece[0])
-    chunks.piece_offset.append(piece[1])
-
-
-def _chunk_info(chunks: _ZranChunks) -> np.ndarray:
-    """The chunk information array, version 2."""
-    if not len(chunks):
-        return np.zeros(0, CHUNK_INFO_V2)
-    size, offset = np.array(chunks.compressed_size, np.uint64), np.array(chunks.compressed_offset, np.uint64)
-    plain, place = np.array(chunks.uncompressed_size, np.uint64), np.array(chunks.uncompressed_offset, np.uint64)
-    if offset[-1] >= 1 << 40 or place[-1] >= 1 << 44:
-        raise FormatError("the layer is too large for one blob")
-    flags = np.uint64(CHUNK_IS_COMPRESSED | CHUNK_IS_ZRAN) << np.uint64(56)
-    records = np.zeros(len(chunks), CHUNK_INFO_V2)
-    records["compressed"] = size << np.uint64(40) | offset
-    records["uncompressed"] = flags | plain - np.uint64(1) << np.uint64(32) | place >> np.uint64(12)
-    records["data"] = np.array(chunks.piece, np.uint64) << np.uint64(32) | np.array(chunks.piece_offset, np.uint64)
-    return records
 
 
 def _contexts(pieces: Pieces) -> bytes:

@@ -8,21 +8,23 @@ Source: OCI image-spec ``layer.md``; moby ``image/tarexport``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from storage.errors import FormatError, UnsupportedError
 from storage.image.build import Node, TarStream, TarTree, open_tar, plain_stream, tar_content, tar_entries, walk
 from storage.image.verbs._oci_layout import Descriptor, manifests, read_json, verified
 from storage.image.verbs._overlay import overlay
 
-__all__ = ["LayeredTree", "docker_layers", "oci_layers"]
+__all__ = ["NYDUS_FEATURE", "Layer", "LayeredTree", "docker_image", "docker_layers", "is_nydus", "oci_layers"]
 
+NYDUS_FEATURE = "nydus.remoteimage.v1"
 _MAX_LAYERS = 1000
 _MAX_JSON = 8 << 20
 Layer = Callable[[], AbstractContextManager[TarStream]]
@@ -105,7 +107,7 @@ def oci_layers(layout: str | Path, platform: str | None = None) -> list[Layer]:
 
 
 def _chosen(layout: Path, found: list[Descriptor], platform: str | None) -> Descriptor:
-    named = [(_platform(descriptor), descriptor) for descriptor in found]
+    named = [(_platform(descriptor), descriptor) for descriptor in found if not is_nydus(descriptor)]
     images = [(name, descriptor) for name, descriptor in named if not name.startswith("unknown/")]
     fitting = [descriptor for name, descriptor in images if platform is None or f"{name}/".startswith(f"{platform}/")]
     if platform is not None and len(images) == 1 and images[0][0] == "":
@@ -116,11 +118,28 @@ def _chosen(layout: Path, found: list[Descriptor], platform: str | None) -> Desc
     return fitting[0]
 
 
+def is_nydus(descriptor: Descriptor) -> bool:
+    """Whether an index's entry is a nydus image, which has no layers of files."""
+    platform = descriptor.get("platform")
+    features = platform.get("os.features") if isinstance(platform, dict) else None
+    return isinstance(features, list) and NYDUS_FEATURE in features
+
+
 def _platform(descriptor: Descriptor) -> str:
     told = descriptor.get("platform")
     if not isinstance(told, dict):
         return ""
     return "/".join(str(told[key]) for key in ("os", "architecture", "variant") if told.get(key))
+
+
+class DockerImage(NamedTuple):
+    """The image in an archive: SHA-256 of its config, the config, its tag or "", its layers and their sizes."""
+
+    digest: str
+    config: dict[str, Any]
+    tag: str
+    layers: list[Layer]
+    sizes: list[int]
 
 
 def docker_layers(archive: str | Path) -> list[Layer]:
@@ -133,18 +152,53 @@ def docker_layers(archive: str | Path) -> list[Layer]:
     """
     archive = Path(archive)
     members, links = _members(archive)
+    return _layers_of(archive, _docker_manifest(archive, members), members, links)[0]
+
+
+def docker_image(archive: Path) -> DockerImage:
+    """The image in what ``docker save`` writes, with its config.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or holds several images.
+    """
+    members, links = _members(archive)
+    manifest = _docker_manifest(archive, members)
+    name = manifest.get("Config")
+    place = members.get(name) if isinstance(name, str) else None
+    if place is None:
+        raise FormatError(f"the config {str(name)[:100]!r} is not in the archive", path=archive)
+    raw = _content(archive, *place)
+    config = _parsed(archive, raw)
+    if not isinstance(config, dict):
+        raise FormatError("the config is not a JSON object", path=archive)
+    tags = manifest.get("RepoTags")
+    tag = tags[0].rpartition(":")[2] if isinstance(tags, list) and tags and isinstance(tags[0], str) else ""
+    layers, sizes = _layers_of(archive, manifest, members, links)
+    return DockerImage(f"sha256:{hashlib.sha256(raw).hexdigest()}", config, tag, layers, sizes)
+
+
+def _docker_manifest(archive: Path, members: dict[str, tuple[int, int]]) -> dict[str, Any]:
     if "manifest.json" not in members:
         raise FormatError("is not a docker archive: it has no manifest.json", path=archive)
-    manifest = _json(archive, *members["manifest.json"])
-    if not isinstance(manifest, list) or len(manifest) != 1:
+    manifest = _parsed(archive, _content(archive, *members["manifest.json"]))
+    if not isinstance(manifest, list) or len(manifest) != 1 or not isinstance(manifest[0], dict):
         raise FormatError("a docker archive with one image is wanted", path=archive, field="manifest.json")
-    found: list[Layer] = []
-    for name in _listed(archive, manifest[0], "Layers"):
+    return manifest[0]
+
+
+def _layers_of(
+    archive: Path, manifest: dict[str, Any], members: dict[str, tuple[int, int]], links: dict[str, str]
+) -> tuple[list[Layer], list[int]]:
+    found, sizes = list[Layer](), list[int]()
+    for name in _listed(archive, manifest, "Layers"):
         place = members.get(links.get(name, name) if isinstance(name, str) else "")
         if place is None:
             raise FormatError(f"the layer {str(name)[:100]!r} is not in the archive", path=archive)
         found.append(partial(_slice, archive, *place))
-    return found
+        sizes.append(place[1])
+    return found, sizes
 
 
 def _members(archive: Path) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
@@ -192,15 +246,19 @@ class _Slice:
         return data
 
 
-def _json(archive: Path, offset: int, size: int) -> Any:
+def _content(archive: Path, offset: int, size: int) -> bytes:
     if size > _MAX_JSON:
         raise FormatError(f"{size} bytes are too many for a manifest", path=archive)
     with archive.open("rb") as file:
         file.seek(offset)
-        try:
-            return json.loads(file.read(size))
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"manifest.json is not JSON: {error}", path=archive) from error
+        return file.read(size)
+
+
+def _parsed(archive: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"is not JSON: {error}", path=archive) from error
 
 
 def _listed(path: Path, owner: object, name: str) -> list[Any]:

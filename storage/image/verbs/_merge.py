@@ -11,8 +11,9 @@ from pathlib import Path
 
 from storage.codec import Compressor, Digester
 from storage.errors import ConfigError, FormatError, UnsupportedError
+from storage.image._contents import file_range, read_toc
 from storage.image._image import Image
-from storage.image._locate import locate
+from storage.image._locate import Located, locate
 from storage.image._open import Bootstrap, open_bootstrap
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build import Node, image_tree
@@ -106,7 +107,7 @@ def opened(path: str | Path, shared: set[str] | None) -> Bootstrap:
     """A layer whose blobs bear their names; `shared` are those it may have beside its own, None for any."""
     located = locate(path)
     bootstrap = open_bootstrap(located)
-    infos = tuple(named(info, located.path) for info in bootstrap.infos)
+    infos = tuple(_sized(named(info, located.path), located) for info in bootstrap.infos)
     if shared is not None and sum(info.blob_id not in shared for info in infos) > 1:
         raise FormatError("a layer has several blobs that are not of the chunk dict", path=path)
     return replace(bootstrap, infos=infos)
@@ -118,6 +119,17 @@ def named(info: BlobInfo, path: Path) -> BlobInfo:
         return info
     name = path.stem if info.blob_id in ("", _ITSELF) else info.blob_id
     return replace(info, blob_id=name, features=info.features & ~BlobFeatures.INLINED_FS_META)
+
+
+def _sized(info: BlobInfo, located: Located) -> BlobInfo:
+    """With what a blob could not say of itself: how long it is, and the digest of its table of contents."""
+    if not located.inlined or info.meta_blob_id != located.path.name:
+        return info
+    read, size = file_range(located.path)
+    contents = read_toc(read, size)
+    if contents is None:
+        return replace(info, meta_size=size)
+    return replace(info, meta_size=size, toc_size=contents.size, toc_digest=contents.digest)
 
 
 def check_alike(layers: Sequence[Bootstrap], paths: Sequence[str | Path]) -> None:

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from storage.errors import ConfigError
 from storage.image._locate import locate
-from storage.image.build import BuildResult, Node, TarTree, build
+from storage.image.build import BuildResult, Node, StreamedTree, build
 from storage.image.verbs._merge import Merged, merge
 
 __all__ = ["build_on"]
 
 
 def build_on(
-    source: str | Path | Node | TarTree,
+    source: str | Path | Node | StreamedTree,
     parent: str | Path,
     out: str | Path,
     *,
     whiteouts: str = "oci",
+    prefetch: Sequence[str] = (),
     **options: Any,
 ) -> tuple[BuildResult, Merged]:
     """Build a tree as a layer over a parent: ``out/bootstrap`` shows both, ``out/blobs`` has the layer's chunks.
@@ -39,6 +41,8 @@ def build_on(
         A folder.
     whiteouts
         See `overlay`.
+    prefetch
+        Paths of the prefetch table of both.
     **options
         Of `storage.image.build.build`.
 
@@ -56,9 +60,12 @@ def build_on(
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
-            built = build(source, folder, chunk_dict=lower, **options)
+            shared = lower if options.get("version", 6) == 6 else None  # v5 has no chunk dicts
+            built = build(source, folder, chunk_dict=shared, **options)
             both = Path(folder) / "merged"
-            merged = merge([built.bootstrap], both, parent=lower, chunk_dict=lower, whiteouts=whiteouts)
+            merged = merge(
+                [built.bootstrap], both, parent=lower, chunk_dict=shared, whiteouts=whiteouts, prefetch=prefetch
+            )
             (Path(out) / "blobs").mkdir(exist_ok=True)
             blob = None
             if built.blob is not None:

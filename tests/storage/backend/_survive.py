@@ -6,7 +6,8 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from storage.backend import S3, HttpProxy, Oss
 from storage.backend.http import HttpOptions
@@ -15,40 +16,56 @@ from storage.backend.signing import Keys
 from storage.testing.backend_conformance import noise
 from tests.servers.scripted import Asked, answer_of, reply, reset
 
-__all__ = ["BACKENDS", "CONTENT", "FAULTS", "SPAN", "Fault", "honest", "scripts_of"]
+__all__ = ["BACKENDS", "CONTENT", "FAULTS", "KEYS", "NETWORKED", "SPAN", "Fault", "Place", "honest", "scripts_of"]
 
 CONTENT = noise(20_000)
 SPAN = (1000, 6000)
 """The range that is read."""
-_KEYS = Keys("AKIDEXAMPLE", "secret")
+KEYS = Keys("AKIDEXAMPLE", "secret")
 
 Answer = Callable[[bytes, socket.socket], bool | None]
 """Given the bytes of the honest answer, does something else; a true value closes the connection."""
 
 
-def _http_proxy(port: int, options: HttpOptions) -> Any:
-    return HttpProxy(f"http://127.0.0.1:{port}", "/blobs", options=options)
+class Place(NamedTuple):
+    """Where a server listens: a port of loopback, or a unix socket."""
+
+    port: int = 0
+    path: Path | None = None
 
 
-def _s3(port: int, options: HttpOptions) -> Any:
-    endpoint = f"127.0.0.1:{port}"
-    return S3("bucket", region="r", endpoint=endpoint, scheme="http", keys=_KEYS, options=options)
+def _http_proxy(place: Place, options: HttpOptions) -> Any:
+    return HttpProxy(f"http://127.0.0.1:{place.port}", "/blobs", options=options)
 
 
-def _oss(port: int, options: HttpOptions) -> Any:
-    return Oss("127", f"0.0.1:{port}", scheme="http", keys=_KEYS, options=options)  # its host is 127.0.0.1
+def _over_unix(place: Place, options: HttpOptions) -> Any:
+    return HttpProxy(str(place.path), "/blobs", options=options)
 
 
-def _registry(port: int, options: HttpOptions) -> Any:
-    return Registry(RegistryOptions(f"127.0.0.1:{port}", "library/app", "http", http=options))
+def _s3(place: Place, options: HttpOptions) -> Any:
+    endpoint = f"127.0.0.1:{place.port}"
+    return S3("bucket", region="r", endpoint=endpoint, scheme="http", keys=KEYS, options=options)
 
 
-BACKENDS: dict[str, Callable[[int, HttpOptions], Any]] = {
+def _oss(place: Place, options: HttpOptions) -> Any:
+    return Oss("127", f"0.0.1:{place.port}", scheme="http", keys=KEYS, options=options)  # its host is 127.0.0.1
+
+
+def _registry(place: Place, options: HttpOptions) -> Any:
+    return Registry(RegistryOptions(f"127.0.0.1:{place.port}", "library/app", "http", http=options))
+
+
+BACKENDS: dict[str, Callable[[Place, HttpOptions], Any]] = {
     "http-proxy": _http_proxy,
+    "http-proxy (unix)": _over_unix,
     "oss": _oss,
     "registry": _registry,
     "s3": _s3,
 }
+
+
+NETWORKED = [kind for kind in BACKENDS if "unix" not in kind]
+"""Those that know hosts by name, and mirrors."""
 
 
 @dataclass(frozen=True)

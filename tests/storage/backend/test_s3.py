@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from storage.backend import S3, BlobBackend
 from storage.backend.http import HttpOptions
-from storage.backend.signing import Keys
+from storage.backend.signing import Keys, _clock
 from storage.errors import BackendError, ConfigError
 from storage.testing.backend_conformance import BackendConformance, named, noise
 from tests.servers.s3 import DOMAIN, KEYS, SERVERS, S3Server, put_blobs
@@ -85,3 +86,22 @@ def test_no_style() -> None:
     """A style that is none is refused."""
     with pytest.raises(ConfigError, match="neither path nor virtual"):
         S3("bucket", region="r", style="paths")
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_is_wrong(hours: int, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is hours off learns the time from the first refusal, once, and signs with it."""
+    late = timedelta(hours=hours)
+    monkeypatch.setattr(_clock, "_utc_now", lambda: datetime.now(UTC) + late)
+    blob_id, content = max(_BLOBS.items(), key=lambda blob: len(blob[1]))
+    for ask in ("size", "range"):
+        backend = opened(server)
+        reader, buffer = backend.get_reader(blob_id), bytearray(100)
+        if ask == "size":
+            assert reader.blob_size() == len(content)
+        for offset in (0, 5000):
+            reader.read_into(memoryview(buffer), offset)
+            assert buffer == content[offset : offset + 100]
+        assert backend.client.metrics["requests"] == (4 if ask == "size" else 3)
+        assert backend.client.metrics["errors"] == 0
+        backend.close()

@@ -9,23 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage.backend import S3, HttpProxy
-from storage.backend.http import HttpOptions, _client
+from storage.backend.http import HttpOptions, MirrorOptions, _client
 from storage.backend.registry import Registry, RegistryOptions
 from storage.errors import BackendError, IntegrityError, MissingBlobError
 from storage.testing.blobs import Made, make_blobs, open_cache
 from storage.testing.cache import read_chunks
 from tests.servers.nginx import nginx
-from tests.servers.processes import Process
+from tests.servers.processes import Process, free_port
 from tests.servers.registry import docker_registry, put_blob
 from tests.servers.s3 import KEYS, juicefs, put_blobs
 from tests.servers.scripted import Asked, Scripted, answer_of, serve_blob
-from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, SPAN, Fault, scripts_of
+from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, NETWORKED, SPAN, Fault, Place, scripts_of
 
 _ID = hashlib.sha256(CONTENT).hexdigest()
 Survived = Callable[[str, str, str], None]
@@ -42,12 +43,17 @@ def options_of(fault: Fault) -> HttpOptions:
     return HttpOptions(**({"retry_limit": 3, "timeout": 5} | fault.options))
 
 
+def place_of(kind: str, folder: Path) -> Path | None:
+    """The unix socket on which a server listens for a backend, if not on a port."""
+    return folder / "socket" if "unix" in kind else None
+
+
 @pytest.mark.parametrize("kind", BACKENDS)
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_faults(fault: Fault, kind: str, survived: Survived) -> None:
+def test_faults(fault: Fault, kind: str, survived: Survived, tmp_path: Path) -> None:
     """Each fault ends as it should: in the right bytes, or in one error that names the blob, and in time."""
-    with Scripted(scripts_of(fault)) as server:
-        backend = BACKENDS[kind](server.port, options_of(fault))
+    with Scripted(scripts_of(fault), path=place_of(kind, tmp_path)) as server:
+        backend = BACKENDS[kind](Place(server.port, server.path), options_of(fault))
         buffer, outcome = bytearray(SPAN[1]), "right"
         start = time.monotonic()
         try:
@@ -69,7 +75,7 @@ def test_faults(fault: Fault, kind: str, survived: Survived) -> None:
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
-def test_killed_and_restarted(kind: str, survived: Survived) -> None:
+def test_killed_and_restarted(kind: str, survived: Survived, tmp_path: Path) -> None:
     """A server that is killed within an answer, and is back before the retries are used up, costs a pause."""
     content, killed = CONTENT, threading.Event()
 
@@ -78,18 +84,18 @@ def test_killed_and_restarted(kind: str, survived: Survived) -> None:
         killed.set()
         return True
 
-    server = Scripted(dies)
+    server = Scripted(dies, path=place_of(kind, tmp_path))
     fresh: list[Scripted] = []
 
     def restart() -> None:
         killed.wait(5)
         server.close()
         time.sleep(0.03)
-        fresh.append(Scripted(serve_blob(content), server.port))
+        fresh.append(Scripted(serve_blob(content), server.port, server.path))
 
     thread = threading.Thread(target=restart)
     thread.start()
-    backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=100))
+    backend = BACKENDS[kind](Place(server.port, server.path), HttpOptions(retry_limit=100))
     buffer = bytearray(SPAN[1])
     backend.get_reader(_ID).read_into(memoryview(buffer), SPAN[0])
     thread.join()
@@ -163,10 +169,10 @@ def test_real_server_killed_and_restarted(real: tuple[str, str, Process, Any], s
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
-def test_killed_for_good(kind: str, survived: Survived) -> None:
+def test_killed_for_good(kind: str, survived: Survived, tmp_path: Path) -> None:
     """A server that is gone is an error that says so."""
-    with Scripted(serve_blob(CONTENT)) as server:
-        backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=2))
+    with Scripted(serve_blob(CONTENT), path=place_of(kind, tmp_path)) as server:
+        backend = BACKENDS[kind](Place(server.port, server.path), HttpOptions(retry_limit=2))
         reader = backend.get_reader(_ID)
         reader.read_into(memoryview(bytearray(10)), 0)
     with pytest.raises(BackendError, match=_ID) as failed:
@@ -175,7 +181,7 @@ def test_killed_for_good(kind: str, survived: Survived) -> None:
     survived("killed for good", kind, failed.value.message)
 
 
-@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("kind", NETWORKED)
 def test_no_such_host(kind: str, survived: Survived, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that does not resolve is an error that says so."""
 
@@ -183,30 +189,78 @@ def test_no_such_host(kind: str, survived: Survived, monkeypatch: pytest.MonkeyP
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    backend = BACKENDS[kind](1, HttpOptions(retry_limit=1))
+    backend = BACKENDS[kind](Place(1), HttpOptions(retry_limit=1))
     with pytest.raises(BackendError, match="cannot be resolved") as failed:
         backend.get_reader(_ID).read_into(memoryview(bytearray(10)), 0)
     backend.close()
     survived("DNS failure", kind, failed.value.message)
 
 
-@pytest.mark.parametrize("kind", BACKENDS)
-def test_full_pool(kind: str, survived: Survived) -> None:
-    """Sixty-four threads over four connections: all are served right, and no fifth connection is opened."""
-    with Scripted(serve_blob(CONTENT)) as server:
-        backend = BACKENDS[kind](server.port, HttpOptions(connections=4, retry_limit=0))
-        reader = backend.get_reader(_ID)
+@pytest.mark.parametrize("kind", NETWORKED)
+def test_a_resolver_that_hangs(kind: str, survived: Survived, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that does not answer is an error in the time that there is to connect."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: time.sleep(1) or [])
+    backend = BACKENDS[kind](Place(free_port()), HttpOptions(retry_limit=0, connect_timeout=0.5))
+    begun = time.monotonic()
+    with pytest.raises(BackendError, match=_ID) as failed:
+        backend.get_reader(_ID).read_into(memoryview(bytearray(10)), 0)
+    assert 0.5 <= time.monotonic() - begun < 0.6
+    backend.close()
+    survived("DNS does not answer", kind, failed.value.message)
 
-        def right(number: int) -> bool:
-            buffer = bytearray(100)
-            reader.read_into(memoryview(buffer), number)
-            return buffer == CONTENT[number : number + 100]
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_full_pool(kind: str, survived: Survived, tmp_path: Path) -> None:
+    """Sixty-four threads over four connections: no fifth is opened, and nobody starves."""
+    with Scripted(serve_blob(CONTENT), path=place_of(kind, tmp_path)) as server:
+        backend = BACKENDS[kind](Place(server.port, server.path), HttpOptions(connections=4, retry_limit=0))
+        reader, order = backend.get_reader(_ID), list[int]()
+        reader.read_into(memoryview(bytearray(1)), 0)
+
+        def work(number: int) -> bool:
+            buffer, right = bytearray(100), True
+            for turn in range(20):
+                offset = number * 100 + turn
+                reader.read_into(memoryview(buffer), offset)
+                right &= buffer == CONTENT[offset : offset + 100]
+                order.append(number)
+            return right
 
         with ThreadPoolExecutor(64) as threads:
-            assert all(threads.map(right, range(640)))
+            assert all(threads.map(work, range(64)))
         assert server.most <= 4
         backend.close()
+    # Between two reads of a thread each other one has its turn, some more if busy; a starved one waits for all.
+    turns = [[at for at, who in enumerate(order) if who == number] for number in range(64)]
+    assert max(after - before for mine in turns for before, after in pairwise(mine)) < 10 * 64
     survived("64 threads, 4 connections", kind, f"right, {server.most} connections")
+
+
+@pytest.mark.parametrize("kind", NETWORKED)
+def test_a_mirror_dies_and_returns(kind: str, survived: Survived) -> None:
+    """While a mirror is away the origin serves; when it is back, the mirror does again; no read fails."""
+    port = free_port()
+    mirror = MirrorOptions(f"http://127.0.0.1:{port}", failure_limit=2, health_check_interval=0.05)
+    with Scripted(serve_blob(CONTENT)) as origin:
+        backend = BACKENDS[kind](Place(origin.port), HttpOptions(retry_limit=0, mirrors=(mirror,)))
+        reader, buffer = backend.get_reader(_ID), bytearray(500)
+
+        def read_until(server: Scripted) -> None:
+            before, deadline = len(server.asked), time.monotonic() + 10
+            while len(server.asked) < before + 5:
+                assert time.monotonic() < deadline, "it is not asked"
+                reader.read_into(memoryview(buffer), 1000)
+                assert buffer == CONTENT[1000:1500]
+
+        for _ in range(2):
+            with Scripted(serve_blob(CONTENT), port) as there:
+                read_until(there)
+                assert not any("authorization" in asked.headers for asked in there.asked)
+            read_until(origin)
+        metrics = backend.client.metrics
+        assert (metrics["errors"], metrics["fallbacks"] >= 2) == (0, True)
+        backend.close()
+    survived("mirror dies and returns, twice", kind, "right")
 
 
 @pytest.fixture
@@ -230,8 +284,8 @@ def test_wrong_bytes(times: int, kind: str, made: Made, survived: Survived, tmp_
             answer[-2000] ^= 1
         wire.sendall(answer)
 
-    with Scripted(spoils) as server:
-        backend = BACKENDS[kind](server.port, HttpOptions(retry_limit=3))
+    with Scripted(spoils, path=place_of(kind, tmp_path)) as server:
+        backend = BACKENDS[kind](Place(server.port, server.path), HttpOptions(retry_limit=3))
         cache = open_cache(made, tmp_path / "cache", backend=backend)
         if times == 1:
             read_chunks(cache, made, range(4))

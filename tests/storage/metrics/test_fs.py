@@ -11,11 +11,10 @@ from storage.metrics import Fop, FsIoStats, latency_class, millis_class, size_cl
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    zip(
-        (0, 1023, 1024, 4095, 4096, 16 << 10, 64 << 10, 128 << 10, (512 << 10) - 1, 512 << 10, 1 << 20, 1 << 40),
-        (0, 0, 1, 1, 2, 3, 4, 5, 5, 6, 7, 7),
-        strict=True,
-    ),
+    [
+        *((0, 0), (1023, 0), (1024, 1), (4095, 1), (4096, 2), (16 << 10, 3), (64 << 10, 4), (128 << 10, 5)),
+        *(((512 << 10) - 1, 5), (512 << 10, 6), ((1 << 20) - 1, 6), (1 << 20, 7), (1 << 40, 7)),
+    ],
 )
 def test_size_classes(size: int, expected: int) -> None:
     """Classes begin at 0, 1, 4, 16, 64, 128, 512 KiB and 1 MiB."""

@@ -10,8 +10,6 @@ from typing import Any
 import libcachesim
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from storage.errors import ConfigError
 from tests.workbench.simulate._traces import SHARES, traces
@@ -122,35 +120,6 @@ def test_as_libcachesim(eviction: str, gate: str, tmp_path: Path) -> None:
             ratio, bytes_ratio = theirs.process_trace(reader)
             ours = simulate(trace, both, size)
             assert (ours.misses, ours.miss_bytes) == (round(ratio * len(trace)), round(bytes_ratio * trace.bytes))
-
-
-def tinylfu_misses(requests: Sequence[int], chunks: int, capacity: int) -> int:
-    """LRU of pages behind TinyLFU, written down from the paper: counts to 15, all halved after ten uses a page."""
-    counts, uses, held, missed = [0] * chunks, 0, [], 0
-    for chunk in requests:
-        counts[chunk] = min(counts[chunk] + 1, 15)
-        uses += 1
-        if uses >= 10 * min(capacity, chunks):
-            counts, uses = [count // 2 for count in counts], uses // 2
-        if chunk in held:
-            held.remove(chunk)
-            held.append(chunk)
-            continue
-        missed += 1
-        if len(held) < capacity:
-            held.append(chunk)
-        elif counts[chunk] > counts[held[0]]:
-            held = [*held[1:], chunk]
-    return missed
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 19), min_size=1, max_size=600), st.integers(1, 25))
-def test_tinylfu_as_written(requests: list[int], capacity: int) -> None:
-    """Counts that are halved when they are looked at decide as those that are halved at once."""
-    trace = ObjectTrace.from_arrays(requests, 1)
-    numbered = trace.objects.tolist()
-    assert simulate(trace, "lru+tinylfu", capacity).misses == tinylfu_misses(numbered, len(trace.sizes), capacity)
 
 
 def test_scan_is_kept_out() -> None:

@@ -105,7 +105,7 @@ def guard(eviction: EvictionPolicy, admission: AdmissionPolicy) -> EvictionPolic
         return compile_policy(guarded(admission.gate, admission.arena, eviction.compiled()), keep=False)
 
     both = guarded(admission.gate, admission.arena, eviction.functions)
-    made = replace(eviction, name=f"{eviction.name}+{admission.name}", arena=arena, functions=both)
+    made = replace(eviction, name=f"{eviction.name}+{admission.name}", arena=arena, functions=both, narrow=False)
     # Functions that bring a compiler of their own are called, and what calls them knows where they are.
     return replace(made, compiler=compiler) if eviction.compiler is not EvictionPolicy.compiler else made
 

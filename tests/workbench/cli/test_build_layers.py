@@ -1,0 +1,92 @@
+"""`workbench build` of layers: over a parent, with each kind of whiteout, and prefetch lists of tars."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from storage.factory import open_store
+from storage.image import open_image
+from workbench.cli._main import group
+
+import workbench.cli._image  # noqa: F401  isort: skip  (registers the verb)
+
+
+def run(*words: object) -> Result:
+    """The verb in this process."""
+    return CliRunner().invoke(group, [*map(str, words)], catch_exceptions=False)
+
+
+def tar(place: Path, *members: tuple[str, bytes, bytes]) -> Path:
+    """A tar of (name, kind, content)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, kind, data in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.mode = kind, len(data), 0o755 if kind == tarfile.DIRTYPE else 0o644
+            archive.addfile(info, io.BytesIO(data))
+    place.write_bytes(out.getvalue())
+    return place
+
+
+FILE, DEVICE = tarfile.REGTYPE, tarfile.CHRTYPE
+LOWER = (("a", FILE, b"lower" * 900), ("gone", FILE, b"gone"), ("kept", FILE, b"kept" * 500))
+UPPER: dict[str, tuple[tuple[str, bytes, bytes], ...]] = {
+    "oci": (("a", FILE, b"upper" * 900), (".wh.gone", FILE, b""), ("new", FILE, b"lower" * 900)),
+    "overlayfs": (("a", FILE, b"upper" * 900), ("gone", DEVICE, b""), ("new", FILE, b"lower" * 900)),
+    "none": (("a", FILE, b"upper" * 900), (".wh.gone", FILE, b""), ("new", FILE, b"lower" * 900)),
+}
+HIDDEN = {"a", "kept", "new"}
+SHOWN = {"oci": HIDDEN, "overlayfs": HIDDEN, "none": HIDDEN | {"gone", ".wh.gone"}}
+
+
+@pytest.mark.parametrize("version", [5, 6])
+@pytest.mark.parametrize("spec", UPPER)
+def test_over_a_parent(spec: str, version: int, tmp_path: Path) -> None:
+    """A layer over a parent shows both; what it says is hidden is, by the spec that it is said in."""
+    lower, upper = tar(tmp_path / "1.tar", *LOWER), tar(tmp_path / "2.tar", *UPPER[spec])
+    options = ("--fs-version", version, "--json")
+    below = json.loads(run("build", lower, "-o", tmp_path / "below", *options).stdout)
+    both = ("--parent-bootstrap", below["bootstrap"], "--whiteout-spec", spec, "--prefetch", "/new")
+    made = json.loads(run("build", upper, "-o", tmp_path / "both", *options, *both, "--prefetch-policy", "fs").stdout)
+    assert made["duplicates"] == (1 if version == 6 else 0)  # of v6 the parent's chunks are used
+    shutil.copytree(tmp_path / "below" / "blobs", tmp_path / "both" / "blobs", dirs_exist_ok=True)
+    image = open_image(tmp_path / "both")
+    assert {path[1:].decode() for path in image.paths()[0][1:]} == SHOWN[spec]
+    assert image.prefetch.tolist() == [image.lookup("/new")]
+    with open_store(tmp_path / "both", cache_dir=tmp_path / "cache") as rafs:
+        assert rafs.read("a") == b"upper" * 900
+        assert rafs.read("kept") == b"kept" * 500
+        assert rafs.read("new") == b"lower" * 900
+
+
+@pytest.mark.parametrize("version", [5, 6])
+def test_prefetch_list_of_a_tar(version: int, tmp_path: Path) -> None:
+    """What a tar's prefetch list names is in the table, in the list's order; chunks stay in the tar's order."""
+    source = tar(tmp_path / "1.tar", *LOWER)
+    words = ("--fs-version", version, "--prefetch", "/kept", "--prefetch", "/a", "--prefetch-policy", "fs")
+    run("build", source, "-o", tmp_path / "image", *words)
+    image = open_image(tmp_path / "image")
+    assert image.prefetch.tolist() == [image.lookup("/kept"), image.lookup("/a")]
+    assert image.extents.chunk[image.inodes.first_extent[image.lookup("/a")]] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--inline",), "no one's blob"),
+        (("--chunk-dict", "x"), "chunk dict already"),
+        (("--type", "targz-ref"), "as it is"),
+    ],
+)
+def test_refused_over_a_parent(words: tuple[str, ...], complaint: str, tmp_path: Path) -> None:
+    """Options that mean nothing over a parent are refused by name."""
+    source = tar(tmp_path / "1.tar", *LOWER)
+    result = CliRunner().invoke(group, ["build", str(source), "-o", str(tmp_path), "--parent-bootstrap", "x", *words])
+    assert complaint in str(result.exception)

@@ -1,0 +1,274 @@
+"""Many replays at once: every combination of settings, traces and images, on all cores or on a cluster.
+
+Each cell's row is written as soon as it is there, under a name made of all that decides it. So
+a sweep that was killed goes on where it was, and one that is widened does only what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from storage.backend import LINKS
+from storage.errors import ConfigError
+from storage.image import open_image
+from workbench.replay._bound import lower_bound
+from workbench.replay._run import replay
+from workbench.replay._settings import Settings
+from workbench.replay._workload import ImageLike, Workload
+
+__all__ = ["Sweep", "sweep"]
+
+_AXES = tuple(name for name in Settings.__dataclass_fields__)
+_workloads: Mapping[tuple[str, str], Workload] = {}
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One replay: what it is called, and its settings."""
+
+    name: str
+    trace: str
+    image: str
+    labels: Mapping[str, str]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found.
+
+    Attributes
+    ----------
+    folder
+        A Parquet data set, partitioned by trace and image, with a row for each cell.
+    failed
+        Cells that failed, with their errors; they are not in the folder and are tried again the next time.
+    """
+
+    folder: Path
+    failed: pd.DataFrame
+
+    def table(self) -> pa.Table:
+        """All rows that the folder holds, those of earlier sweeps too."""
+        partitions = ds.partitioning(pa.schema([("trace", pa.string()), ("image", pa.string())]), flavor="hive")
+        return ds.dataset(self.folder, partitioning=partitions, exclude_invalid_files=True).to_table()
+
+    def frame(self) -> pd.DataFrame:
+        """The same, the soonest to the last read first."""
+        return self.table().to_pandas().sort_values("time_to_last_read_ms", kind="stable").reset_index(drop=True)
+
+    def _repr_html_(self) -> str:
+        return self.frame().to_html() + (self.failed.to_html() if len(self.failed) else "")
+
+
+def sweep(
+    grid: Mapping[str, Sequence[Any] | Mapping[str, Any]],
+    traces: Mapping[str, pa.Table],
+    images: Mapping[str, str | Path | ImageLike],
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    client: Any = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Replay every combination.
+
+    Parameters
+    ----------
+    grid
+        Values, or values by label, for fields of `Settings`. A capacity that is a float is a share of
+        what the trace touches; a link may be a name of `storage.backend.LINKS`. Without eviction there is no bound,
+        so that is replayed for one capacity only.
+    traces
+        Tables of reads by name.
+    images
+        Images, or where they are, by name: layouts of the same tree.
+    out
+        Folder of the results, made if it is not there.
+    settings
+        What all cells share.
+    client
+        A Dask ``Client``; by default all of this machine's cores are used.
+    workers
+        Processes, where there is no client; 0 for none but this one.
+    progress
+        Whether to show a bar, if it takes long.
+
+    Raises
+    ------
+    ConfigError
+        If an axis is no setting. What a single cell raises is in `Sweep.failed`.
+    TraceError, PathError
+        If a trace does not fit an image.
+    """
+    from tqdm.auto import tqdm
+
+    folder = Path(out)
+    workloads = {
+        (trace, image): Workload.from_reads(reads, open_image(at) if isinstance(at, (str, Path)) else at)
+        for (trace, reads), (image, at) in product(traces.items(), images.items())
+    }
+    cells = {_place(folder, cell): cell for cell in _cells(grid, workloads, settings or Settings())}
+    todo = {place: cell for place, cell in cells.items() if not place.exists()}
+    failed = []
+    rows = _rows(list(todo.values()), workloads, client, workers)
+    bar = tqdm(rows, desc="sweep", unit="cell", total=len(todo), delay=2, disable=None if progress else True)
+    for cell, row, error in bar:
+        if error is None:
+            _write(_place(folder, cell), row)
+        else:
+            failed.append({"trace": cell.trace, "image": cell.image, **cell.labels, "error": error})
+    return Sweep(folder, pd.DataFrame(failed))
+
+
+def _cells(
+    grid: Mapping[str, Sequence[Any] | Mapping[str, Any]],
+    workloads: Mapping[tuple[str, str], Workload],
+    shared: Settings,
+) -> Iterator[_Cell]:
+    unknown = [axis for axis in grid if axis not in _AXES]
+    if unknown:
+        raise ConfigError(f"no setting is called {unknown[0]!r}; there are {', '.join(_AXES)}", field=unknown[0])
+    axes = [_labelled(values) for values in grid.values()]
+    first = next((axis[0][0] for name, axis in zip(grid, axes, strict=True) if name == "capacity" and axis), None)
+    for (trace, image), chosen in product(workloads, product(*axes)):
+        labels = {axis: name for axis, (name, _) in zip(grid, chosen, strict=True)}
+        values = {axis: value for axis, (_, value) in zip(grid, chosen, strict=True)}
+        cell = replace(shared, **_resolved(values, workloads[trace, image]))
+        if cell.policy.name == "none" and labels.get("capacity") != first:
+            continue
+        yield _Cell(_name(cell, workloads[trace, image]), trace, image, labels, cell)
+
+
+def _labelled(axis: Sequence[Any] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(axis.items()) if isinstance(axis, Mapping) else [(_label(value), value) for value in axis]
+
+
+def _label(value: Any) -> str:
+    return str(getattr(value, "name", value))
+
+
+def _resolved(values: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
+    found = dict(values)
+    if isinstance(found.get("capacity"), float):
+        found["capacity"] = int(found["capacity"] * workload.touched_bytes)
+    if isinstance(found.get("link"), str):
+        if found["link"] not in LINKS:
+            raise ConfigError(f"no link {found['link']!r}; there are {', '.join(LINKS)}", field="link")
+        found["link"] = LINKS[found["link"]]
+    return found
+
+
+def _name(settings: Settings, workload: Workload) -> str:
+    """A hash of all that decides the outcome; of policies that are objects it takes the name."""
+    text = {field: _spelled(getattr(settings, field)) for field in _AXES}
+    digest = hashlib.sha256(repr(text).encode())
+    for array in (workload.read_id, workload.think_ns, *workload.segments, *workload.layout):
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _spelled(value: Any) -> str:
+    return (
+        str(tuple(value)) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else _label(value)
+    )
+
+
+def _place(folder: Path, cell: _Cell) -> Path:
+    return folder / f"trace={cell.trace}" / f"image={cell.image}" / f"{cell.name}.parquet"
+
+
+def _write(place: Path, row: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
+    pq.write_table(pa.Table.from_pylist([dict(row)]), partial)
+    partial.replace(place)
+
+
+Row = tuple[_Cell, dict[str, Any], str | None]
+
+
+def _rows(
+    cells: Sequence[_Cell], workloads: Mapping[tuple[str, str], Workload], client: Any, workers: int | None
+) -> Iterator[Row]:
+    """Rows in the order in which they are done."""
+    if client is not None:
+        yield from _on_dask(cells, workloads, client)
+    elif workers == 0 or len(cells) < 2:
+        for cell in cells:
+            yield _outcome(cell, workloads[cell.trace, cell.image])
+    else:
+        yield from _on_cores(cells, workloads, workers or os.cpu_count() or 1)
+
+
+def _on_cores(cells: Sequence[_Cell], workloads: Mapping[tuple[str, str], Workload], workers: int) -> Iterator[Row]:
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (workloads,))
+    with pool:
+        futures: dict[Future[Row], _Cell] = {pool.submit(_in_process, cell): cell for cell in cells}
+        for future in as_completed(futures):
+            error = future.exception()  # a cell that cannot be sent, or a process that died
+            yield future.result() if error is None else (futures[future], {}, _told(error))
+
+
+def _start(workloads: Mapping[tuple[str, str], Workload]) -> None:
+    global _workloads
+    _workloads = workloads
+
+
+def _in_process(cell: _Cell) -> Row:
+    return _outcome(cell, _workloads[cell.trace, cell.image])
+
+
+def _on_dask(cells: Sequence[_Cell], workloads: Mapping[tuple[str, str], Workload], client: Any) -> Iterator[Row]:
+    from distributed import as_completed as completed
+
+    there = {key: client.scatter(workload, broadcast=True) for key, workload in workloads.items()}
+    futures = {client.submit(_outcome, cell, there[cell.trace, cell.image], pure=False): cell for cell in cells}
+    for future in completed(futures):  # type: ignore[no-untyped-call]
+        error = future.exception()
+        yield future.result() if error is None else (futures[future], {}, _told(error))
+
+
+def _outcome(cell: _Cell, workload: Workload) -> Row:
+    try:
+        return cell, _row(cell, workload), None
+    except Exception as error:  # one cell's failure is no other's
+        return cell, {}, _told(error)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _row(cell: _Cell, workload: Workload) -> dict[str, Any]:
+    result = replay(workload, None, cell.settings)
+    totals, split = result.totals, result.split
+    bound = int(lower_bound(workload, cell.settings).sum())
+    numbers = {name: value for name, value in totals.items() if isinstance(value, (int, float))}
+    causes = {f"{cause}_bytes": size for cause, size in totals["bytes_by_cause"].items()}
+    parts = {f"{part}_ns": ns for part, ns in split.items()}
+    return {
+        **cell.labels,
+        "capacity_bytes": -1 if cell.settings.capacity is None else cell.settings.capacity,
+        "time_to_last_read_ms": totals["time_to_last_read_ns"] / 1e6,
+        "above_bound": totals["time_to_last_read_ns"] / bound - 1 if bound else 0.0,
+        **numbers,
+        **causes,
+        **parts,
+    }
