@@ -26,7 +26,7 @@ from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
 from storage.cache._prefetch import Prefetcher
-from storage.cache.folder import FolderLock
+from storage.cache.folder import FolderLock, begin_form, check_form
 from storage.cache.stores import BlobFile, Source, open_blob_file
 from storage.device import BlobInfo, Buffer
 from storage.errors import CacheError, ConfigError, IntegrityError, StorageError
@@ -151,6 +151,8 @@ class FileCache:
         self.files: list[BlobFile] = []
         self.dedup: Deduplicator | None = None
         try:
+            check_form(self.folder, kind.form)
+            begin_form(self.folder, kind.form, self._lock.writable)
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
             for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
                 rows = range(int(first), int(first + count))
@@ -158,6 +160,7 @@ class FileCache:
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
+            check_form(self.folder, kind.form)  # once more: who opens it in another form at this moment sees our files
             index = ChunkIndex(dedup) if dedup is not None and self._lock.writable else None
         except BaseException:
             self._close_files()
@@ -178,6 +181,7 @@ class FileCache:
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
         self._unguarded = capacity is None and not self._checked
         self._bounded = capacity is not None and not self._checked
+        self._owned = capacity is not None
         self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
@@ -412,6 +416,8 @@ class FileCache:
         waits: dict[int, tuple[int, int]] = {}
         copies: dict[int, tuple[int, int]] = {}
         action = 0
+        if not self._owned:
+            self._see(read.segments.chunk)
         if self._looked_for is not None:
             self._look_for(read.segments.chunk, self._looked_for)
         try:
@@ -510,6 +516,23 @@ class FileCache:
                 self.files[blob].map.clear(row - self.first_chunk[blob])
             self.log.lost(read_id, blob, row, self.decider.layout.size[row])
         self.changed.notify_all()
+
+    def _see(self, rows: Sequence[int]) -> None:
+        """See what others who have the folder open, for another image, say, have put there since we last looked."""
+        absent = [row for row in rows if self._status[row] == ABSENT]
+        while absent:
+            blob = self._blob[absent[0]]
+            mine, absent = (
+                [row for row in absent if self._blob[row] == blob],
+                [row for row in absent if self._blob[row] != blob],
+            )
+            first, low = self.first_chunk[blob], min(mine)
+            held = self.files[blob].map.held(low - first, max(mine) + 1 - first)
+            there = [row for row in mine if held[row - low]]
+            if there:
+                with self.changed:
+                    for row in there:
+                        self.decider.found(row)
 
     def _look_for(self, rows: Sequence[int], tried: bytearray) -> None:
         """Find chunks in the cache file that a map which forgets cannot tell of; each is looked for once."""

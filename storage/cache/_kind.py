@@ -44,6 +44,13 @@ class CacheKind:
     chunk_map: str | None = None
     disable_indexed_map: bool = False
 
+    @property
+    def form(self) -> str:
+        """What chunks are on disk: ``raw``, ``encrypted``, or as they are, which is the empty string."""
+        if self.compressed:
+            return "raw"
+        return "" if self.cipher is None else "encrypted"
+
     def __post_init__(self) -> None:
         if self.chunk_map not in (None, *MAPS):
             raise ConfigError(f"no chunk map is called {self.chunk_map!r}; there are {', '.join(MAPS)}")

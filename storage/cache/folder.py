@@ -12,9 +12,10 @@ from storage.cache._file import open_file, refused
 from storage.device import BlobInfo
 from storage.errors import CacheError, CacheUnavailableError
 
-__all__ = ["FolderLock", "check_owner"]
+__all__ = ["FolderLock", "begin_form", "check_form", "check_owner"]
 
 DATA_SUFFIX = ".blob.data"
+_FORMS = ("raw", "encrypted")
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -23,6 +24,35 @@ def check_owner(folder: Path, infos: Sequence[BlobInfo]) -> None:
     held = {name.removesuffix(DATA_SUFFIX) for name in os.listdir(folder) if name.endswith(DATA_SUFFIX)}
     if held and held.isdisjoint(info.blob_id for info in infos):
         raise CacheError("the cache folder is another image's: name another folder", path=folder)
+
+
+def begin_form(folder: Path, form: str, writable: bool) -> None:
+    """Say in a folder that chunks are kept ``raw`` or ``encrypted`` in it; nothing is said of plain ones.
+
+    Maps look the same whatever they are of, so what one form marks must not be taken for ready by another.
+    To be followed by `check_form`, once the files are there.
+
+    Raises
+    ------
+    CacheError
+        If chunks are kept as they are there.
+    """
+    marker = folder / f".{form}"
+    if not form or marker.exists():
+        return
+    if not writable or any(name.endswith(DATA_SUFFIX) for name in os.listdir(folder)):
+        raise CacheError(f"the cache folder does not hold {form} chunks: name another folder", path=folder)
+    try:
+        marker.touch()
+    except OSError as error:
+        raise refused("the cache folder cannot be used", error, folder) from error
+
+
+def check_form(folder: Path, form: str) -> None:
+    """Raise `CacheError` if chunks are kept in another form there."""
+    for other in _FORMS:
+        if other != form and (folder / f".{other}").exists():
+            raise CacheError(f"the cache folder holds {other} chunks: name another folder", path=folder)
 
 
 class FolderLock:

@@ -119,3 +119,33 @@ def test_our_folder_is_in_its_format(name: str, refs: Path, tmp_path: Path) -> N
         assert ours.name == its.name
         assert ours.stat().st_size == its.stat().st_size
         assert ours.read_bytes()[:4096] == its.read_bytes()[:4096]
+
+
+def test_images_share_blobs(refs: Path, tmp_path: Path) -> None:
+    """A merged image and one of its layers, open on one folder: what one read the other has, without a request."""
+    folder = refs / "layers-v6-merge-none"
+    if not folder.is_dir():
+        pytest.skip(f"no layers-v6-merge-none in {refs}")
+    layer = "2368d61fef7b44f764596a88df6782cd669a6fb2aff7118a1d3377e2da25cffd"
+    watched = WatchedBackend(LocalFs(folder / "blobs"))
+    with (
+        open_store(folder / f"{layer}.boot", folder / "blobs", cache_dir=tmp_path, backend=watched) as one,
+        open_store(folder / "merged.boot", folder / "blobs", cache_dir=tmp_path, backend=watched) as merged,
+    ):
+        (info,) = one.image.infos
+        (twin,) = (other for other in merged.image.infos if other.blob_id == info.blob_id)
+        start = np.flatnonzero(merged.image.chunks.blob == twin.blob_index)[0]
+        known = np.flatnonzero(
+            one.image.chunks.has_digest & merged.image.chunks.has_digest[start:][: len(one.image.chunks)]
+        )
+        assert len(known) > 3
+        for row in known.tolist():
+            chunk(one, row)
+        before = len(watched.requests)
+        assert [chunk(merged, int(start) + row) for row in known.tolist()] == [
+            chunk(one, row) for row in known.tolist()
+        ]
+        assert len(watched.requests) == before
+    assert sorted(path.name for path in tmp_path.glob(f"{info.blob_id}*")) == [
+        f"{info.blob_id}.blob.{suffix}" for suffix in ("data", "data.chunk_map", "meta")
+    ]

@@ -26,6 +26,9 @@ class ChunkMap(Protocol):
     def keeps(self) -> bool:
         """Whether it still knows after a restart. Where not, chunks are looked for in the cache file, by digest."""
 
+    def held(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """Which of the chunks `start` to `stop` are ready now, whoever marked them, (stop - start,)."""
+
     def set_ready(self, indexes: Sequence[int]) -> None:
         """Mark chunks, ascending, as ready: their bytes are in the cache file.
 

@@ -33,8 +33,12 @@ class DigestedChunkMap:
 
     @property
     def ready(self) -> npt.NDArray[np.bool_]:
-        """Chunks whose digest is in the set; none at first."""
-        return np.array([digest.tobytes() in self._held for digest in self._digests], np.bool_)
+        """None, at first."""
+        return self.held(0, len(self._digests))
+
+    def held(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """Chunks whose digest is in the set."""
+        return np.array([digest.tobytes() in self._held for digest in self._digests[start:stop]], np.bool_)
 
     def set_ready(self, indexes: Sequence[int]) -> None:
         """Put digests into the set."""

@@ -34,6 +34,7 @@ class IndexedChunkMap:
     def __init__(self, data: Path, count: int, writable: bool = True) -> None:
         self._bits = PersistMap(Path(f"{data}.chunk_map"), count, writable)
         self.ready = self._bits.bits
+        self.held = self._bits.look
         self.set_ready = self._bits.set
         self.clear = self._bits.clear
         self.close = self._bits.close

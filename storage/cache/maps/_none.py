@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["NoopChunkMap"]
 
@@ -27,6 +28,10 @@ class NoopChunkMap:
 
     def __init__(self, count: int, cached: bool) -> None:
         self.ready = np.full(count, cached, np.bool_)
+
+    def held(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """What it says."""
+        return self.ready[start:stop]
 
     def set_ready(self, indexes: Sequence[int]) -> None:
         """Nothing."""

@@ -96,6 +96,12 @@ class PersistMap:
         self._put(np.packbits(self.bits).tobytes(), HEADER_SIZE)
         self._put(b"\0" * 4, 12)
 
+    def look(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """Bits as they are on disk now."""
+        first = start >> 3
+        data = np.frombuffer(self._held(first, ((stop + 7) >> 3) - first), np.uint8)
+        return np.unpackbits(data)[start - 8 * first : stop - 8 * first].view(np.bool_)
+
     def set(self, indexes: Sequence[int]) -> None:
         """Set bits, ascending, with one write for the bytes that they lie in."""
         start = indexes[0] >> 3

@@ -45,6 +45,14 @@ class RangeMap:
         self._now = self.ready.copy()
         self.close = self._bits.close
 
+    def held(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """Chunks all of whose ranges are ready."""
+        low = int(self._first[start])
+        held = np.concatenate([[0], np.cumsum(self._bits.look(low, int(self._last[stop - 1]) + 1))])
+        first, last = self._first[start:stop] - low, self._last[start:stop] - low
+        ready: npt.NDArray[np.bool_] = held[last + 1] - held[first] == last - first + 1
+        return ready
+
     def set_ready(self, indexes: Sequence[int]) -> None:
         """Set the bits of ranges all of whose chunks are ready."""
         self._now[indexes] = True

@@ -10,7 +10,7 @@ import pytest
 from storage.backend import LocalFs
 from storage.cache import CacheKind
 from storage.codec import PageCipher
-from storage.errors import BackendError, ConfigError, UnsupportedError
+from storage.errors import BackendError, CacheError, ConfigError, UnsupportedError
 from storage.events import Recorder, audit
 from storage.plan import Decider, keep_all, plan_layout, plan_options, rerun
 from storage.testing.backends import WatchedBackend, refuse
@@ -145,9 +145,9 @@ def test_not_to_be_bounded(blobs: Made, tmp_path: Path) -> None:
     kinds = [CacheKind(chunk_map="digested")]
     if (blobs.chunks.unit != range(len(blobs.chunks))).any():
         kinds.append(CacheKind(compressed=True))
-    for kind in kinds:
+    for number, kind in enumerate(kinds):
         with pytest.raises(ConfigError, match="cannot be evicted") as refused:
-            open_cache(blobs, tmp_path, kind=kind, capacity=1000, policy=plain_lru())
+            open_cache(blobs, tmp_path / str(number), kind=kind, capacity=1000, policy=plain_lru())
         assert refused.value.where["field"] == "capacity"
 
 
@@ -166,3 +166,35 @@ def test_no_key(key: bytes) -> None:
     """A key of another length, or of two equal halves, is refused."""
     with pytest.raises(ConfigError, match="is not a key"):
         PageCipher(key)
+
+
+@pytest.mark.parametrize("name", ["plain", "range", "raw", "encrypted"])
+def test_two_caches_of_one_folder(name: str, blobs: Made, tmp_path: Path) -> None:
+    """What one of two caches has fetched since the other was opened, the other serves without a request."""
+    first, backend = WatchedBackend(LocalFs(blobs.folder)), WatchedBackend(LocalFs(blobs.folder), refuse)
+    caches = [open_cache(blobs, tmp_path, backend=each, kind=KINDS[name]) for each in (first, backend)]
+    for row in (7, 0, 30):
+        read_chunks(caches[0], blobs, [row])
+        read_chunks(caches[1], blobs, [row])
+    with pytest.raises(BackendError):
+        read_chunks(caches[1], blobs, [15])
+    for cache in caches:
+        assert_at_rest(cache)
+        cache.close()
+
+
+@pytest.mark.parametrize(("first", "then"), [("plain", "raw"), ("raw", "plain"), ("plain", "encrypted")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_another_form(first: str, then: str, turned: bool, blobs: Made, tmp_path: Path) -> None:
+    """A folder in which chunks are kept in another form is refused, whichever came first: maps look the same."""
+    if turned:
+        first, then = then, first
+    cache = open_cache(blobs, tmp_path, kind=KINDS[first])
+    read_chunks(cache, blobs, [3])
+    with pytest.raises(CacheError, match="chunks: name another folder"):
+        open_cache(blobs, tmp_path, kind=KINDS[then])
+    read_chunks(cache, blobs, range(20))
+    cache.close()
+    again = open_cache(blobs, tmp_path, backend=WatchedBackend(LocalFs(blobs.folder), refuse), kind=KINDS[first])
+    read_chunks(again, blobs, range(20))
+    again.close()
