@@ -46,6 +46,7 @@ _MODULES = {
     **dict.fromkeys(("open", "push"), "_registry"),
     "cache": "_cache",
     "mrc": "_curve",
+    "trace": "_trace",
     "sweep": "_sweep",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("chunkdict", "compact", "diff", "optimize"), "_rebuild"),

@@ -20,30 +20,27 @@ A policy of one's own comes in three ways. A plain class, slower and free to use
 
     simulate(trace, policy.from_class(Newest), 256 << 20)
 
-Functions in numba's subset, which run as fast as the built-in ones; this one has the largest chunk go::
+Functions in numba's subset, which run as fast as the built-in ones; this one has the largest chunk go, whose size is
+negative while it is not in::
 
     def init(ints, floats, sizes, capacity):
-        ints[: len(sizes)] = 0
         for chunk in range(len(sizes)):
-            floats[chunk] = sizes[chunk]
+            ints[chunk] = -sizes[chunk]
 
     def on_hit(ints, floats, chunk):
         pass
 
-    def on_admit(ints, floats, chunk):
-        ints[chunk] = 1
+    def turn(ints, floats, chunk):
+        ints[chunk] = -ints[chunk]
 
     def victim(ints, floats, pinned, chunk):
         best = -1
         for held in range(len(pinned)):
-            if ints[held] and not pinned[held] and (best < 0 or floats[held] > floats[best]):
+            if ints[held] > 0 and pinned[held] == 0 and (best < 0 or ints[held] > ints[best]):
                 best = held
         return best
 
-    def on_remove(ints, floats, chunk):
-        ints[chunk] = 0
-
-    largest = EvictionPolicy("largest", lambda n: (n, n), Policy(init, on_hit, on_admit, victim, on_remove))
+    largest = EvictionPolicy("largest", lambda n: (n, 1), Policy(init, on_hit, turn, victim, turn))
 
 Either of these by name, from an installed package; `get` and every ``--eviction`` know it then::
 

@@ -40,6 +40,16 @@ def test_admission(trace: str) -> None:
     assert "--admission needs --eviction" in alone.output and alone.exit_code == 2
 
 
+def test_convert(trace: str, tmp_path: Path) -> None:
+    """A trace in another format is counted as before."""
+    out = str(tmp_path / "t.oracleGeneral.zst")
+    assert "3 requests for 2 objects, 250 bytes" in CliRunner().invoke(group, ["trace", "convert", trace, out]).output
+    done = CliRunner().invoke(
+        group, ["replay", out, "--eviction", "lru", "--cache-size", "1KiB", "--untimed", "--json"]
+    )
+    assert (json.loads(done.output)["misses"], json.loads(done.output)["miss_bytes"]) == (2, 150)
+
+
 def test_curve(trace: str) -> None:
     """The curve has a row for each size: at two thirds of all bytes nothing is hit yet."""
     done = CliRunner().invoke(group, ["mrc", trace, "--points", "3", "--json"])

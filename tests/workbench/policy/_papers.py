@@ -127,18 +127,15 @@ def w_tinylfu(requests: Sequence[int], pages: int, capacity: int) -> int:
     return missed
 
 
-def lfuda(requests: Sequence[int], sizes: Sequence[int], capacity: int, adds_ages: bool = False) -> int:
-    """Arlitt and others: the count of uses plus the age at the last; ties go to who was used longest ago.
-
-    `adds_ages` is what libcachesim makes of it: the age is added at every hit.
-    """
+def lfuda(requests: Sequence[int], sizes: Sequence[int], capacity: int) -> int:
+    """Arlitt and others: the count of uses plus the age at the last; ties go to who was used longest ago."""
     age, missed, clock = 0, 0, 0
     held: dict[int, tuple[int, int, int]] = {}  # priority, when, count
     for page in requests:
         clock += 1
         if page in held:
-            priority, _, count = held[page]
-            held[page] = (priority + age + 1 if adds_ages else age + count + 1, clock, count + 1)
+            count = held[page][2] + 1
+            held[page] = (age + count, clock, count)
             continue
         missed += 1
         if sizes[page] > capacity:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workbench.policy import _papers
+from tests.workbench.simulate._traces import traces
 from workbench.simulate import ObjectTrace, simulate
 
 PAGES = 40
@@ -70,3 +71,12 @@ def test_lfuda(requests: list[int], sizes: list[int], capacity: int) -> None:
     trace = ObjectTrace.from_arrays(requests, np.asarray(sizes)[requests])
     numbered, known = trace.objects.tolist(), trace.sizes.tolist()
     assert simulate(trace, "lfuda", capacity).misses == _papers.lfuda(numbered, known, capacity)
+
+
+def test_cacheus_is_no_worse_than_its_experts() -> None:
+    """CACHEUS misses less than LeCaR on each kind of trace, as its paper says, and on loops far less than LRU."""
+    for name, trace in traces(sized=False).items():
+        size = len(trace.sizes) // 3
+        learnt, before, lru = (simulate(trace, policy, size).misses for policy in ("cacheus", "lecar", "lru"))
+        assert learnt < before, name
+        assert name != "loops" or learnt < 0.9 * lru

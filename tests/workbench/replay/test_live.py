@@ -88,7 +88,7 @@ def rows_of(events: pa.Table) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("plan", ["exact", "reference"])
 @pytest.mark.parametrize("amplify", [0, 200_000, 1 << 20])
-@pytest.mark.parametrize("eviction", [None, "fifo", "lru", "sieve"])
+@pytest.mark.parametrize("eviction", [None, "fifo", "lru", "sieve", "lru+tinylfu", "fifo+probabilistic=0.5"])
 def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify: int, eviction: str | None) -> None:
     """Without concurrency, replay does what the live store did: every row, in the same order."""
     reads = reads_of(image_dir, 120, seed=amplify)

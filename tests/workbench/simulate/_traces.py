@@ -14,7 +14,7 @@ from workbench.simulate import ObjectTrace
 from workbench.trace import dataset
 from workbench.trace.formats import write_oracle_general
 
-__all__ = ["SHARES", "theirs", "traces"]
+__all__ = ["COMPARED", "SHARES", "theirs", "traces"]
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 THEIRS = {
@@ -34,7 +34,11 @@ THEIRS = {
     "lirs": libcachesim.LIRS,
     "w-tinylfu": libcachesim.WTinyLFU,
     "belady": libcachesim.Belady,
+    "hyperbolic": libcachesim.Hyperbolic,
+    "lhd": libcachesim.LHD,
+    "belady-size": libcachesim.BeladySize,
 }
+COMPARED = [name for name in THEIRS if name not in ("hyperbolic", "lhd", "belady-size")]
 OBJECTS = 1000
 BLOCK = 4096
 

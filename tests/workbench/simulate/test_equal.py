@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.workbench.simulate._traces import SHARES, THEIRS, theirs, traces
+from tests.workbench.simulate._traces import COMPARED, SHARES, theirs, traces
 from workbench.simulate import ObjectTrace, simulate
 
 # Where the two mean different things, and why ours is what the paper says.
@@ -24,6 +25,8 @@ PAGES_ONLY = {
     "2q": "with sizes it bounds the main list by itself though the cache has room; in the paper nothing does",
     "arc": "its target moves by single bytes; the paper's moves by pages, so ours by the ghost's bytes",
 }
+# Both draw, and not the same: who is looked at, or an evicted object's place among equals.
+DRAWN = ("hyperbolic", "lhd", "belady-size")
 
 
 def count(name: str, trace: ObjectTrace, folder: Path) -> list[bool]:
@@ -44,7 +47,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str]
     return {
         (name, kind, trace_name): count(name, trace, folder)
         for kind, sized in (("sized", True), ("pages", False))
-        for name in THEIRS
+        for name in COMPARED
         for trace_name, trace in traces(sized).items()
     }
 
@@ -61,7 +64,7 @@ def test_as_libcachesim(table: dict[tuple[str, str, str], list[bool]], capsys: p
     """Misses and bytes are equal at each of eight sizes, unless the two mean different things."""
     with capsys.disabled():
         print()
-        for name in THEIRS:
+        for name in COMPARED:
             print("\n".join(row(table, name, kind) for kind in ("sized", "pages")))
     for (name, kind, trace), same in table.items():
         if name not in DIFFER and (kind == "pages" or name not in PAGES_ONLY):
@@ -72,3 +75,20 @@ def test_differences_are_there(table: dict[tuple[str, str, str], list[bool]]) ->
     """What is said to differ does, so that the list of reasons is not longer than it has to be."""
     for name in {**DIFFER, **PAGES_ONLY}:
         assert not all(all(same) for (one, kind, _), same in table.items() if one == name and kind == "sized"), name
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_drawn_as_libcachesim(name: str, tmp_path: Path) -> None:
+    """Policies that draw samples miss as often as libcachesim's do, but for the draws: within 3 % of all."""
+    for sized in (True, False):
+        for trace in traces(sized).values():
+            sizes = [int(trace.sizes.sum() * share) // 20 * 20 for share in SHARES]
+            mine = sum(simulate(trace, name, size).misses for size in sizes)
+            others = sum(in_new_thread(name, trace, size, tmp_path) for size in sizes)
+            assert abs(mine - others) < 0.03 * others
+
+
+def in_new_thread(name: str, trace: ObjectTrace, size: int, folder: Path) -> int:
+    """Misses, drawn from the seed that libcachesim has for each thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(theirs, name, trace, size, folder).result()[0]

@@ -8,7 +8,8 @@ subset, here what was missed before::
         return chunks, 0
 
     def init(ints, floats, sizes, capacity):
-        ints[: len(sizes)] = 0
+        for chunk in range(len(sizes)):
+            ints[chunk] = 0
 
     def on_use(ints, floats, chunk):
         ints[chunk] += 1

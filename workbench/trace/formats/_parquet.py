@@ -26,7 +26,8 @@ def read(path: Path) -> Iterator[tuple[Any, Any]]:
         If it is no such Parquet.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        # Buffered ahead, the whole file would come into memory.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             missing = {"obj", "size"} - set(file.schema_arrow.names)
             if missing:
                 raise TraceError(f"has no column {' or '.join(sorted(missing))}: no object trace", path=path)

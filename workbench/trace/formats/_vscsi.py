@@ -14,12 +14,12 @@ import numpy as np
 from storage.errors import TraceError
 from workbench.trace.formats._records import open_trace, records
 
-__all__ = ["read"]
+__all__ = ["V2", "read"]
 
 _SERIAL = [("sn", "<u4"), ("len", "<u4"), ("nsg", "<u4")]
 _KIND = [("cmd", "<u2"), ("ver", "<u2")]
 _V1 = np.dtype([*_SERIAL, *_KIND, ("lbn", "<u8"), ("ts", "<u8")])
-_V2 = np.dtype([*_KIND, *_SERIAL, ("lbn", "<u8"), ("ts", "<u8"), ("rt", "<u8")])
+V2 = np.dtype([*_KIND, *_SERIAL, ("lbn", "<u8"), ("ts", "<u8"), ("rt", "<u8")])
 
 
 def read(path: Path) -> Iterator[tuple[Any, Any]]:
@@ -37,8 +37,8 @@ def read(path: Path) -> Iterator[tuple[Any, Any]]:
 
 def _version(path: Path) -> np.dtype[Any]:
     with open_trace(path) as file:
-        head = file.read(_V2.itemsize)
-    for kind, version in ((_V2, 2), (_V1, 1)):
+        head = file.read(V2.itemsize)
+    for kind, version in ((V2, 2), (_V1, 1)):
         if len(head) >= kind.itemsize and int(np.frombuffer(head[: kind.itemsize], kind)["ver"][0]) >> 8 == version:
             return kind
     raise TraceError("no record of vscsiStats, neither of version 1 nor of 2", path=path, offset=0)

@@ -14,7 +14,7 @@ import zstandard
 
 from storage.errors import ConfigError, TraceError
 from workbench.simulate import ObjectTrace, simulate
-from workbench.trace.formats import object_trace, write_oracle_general
+from workbench.trace.formats import WRITERS, object_trace, write_oracle_general, write_trace
 
 ROWS = [(1, 7, 100), (2, 9, 50), (3, 7, 100)]
 BYTES = {
@@ -54,6 +54,44 @@ def test_written_as_libcachesim_reads(tmp_path: Path) -> None:
     reader = libcachesim.TraceReader(str(tmp_path / "t.oracleGeneral"), libcachesim.TraceType.ORACLE_GENERAL_TRACE)
     assert [(request.obj_id, request.obj_size) for request in reader] == [(1, 10), (2, 20), (1, 10)]
     assert np.array_equal(object_trace(tmp_path / "t.oracleGeneral").objects, trace.objects)
+
+
+@pytest.mark.parametrize("packed", ["", ".zst"], ids=["plain", "zst"])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_out_and_in(kind: str, packed: str, tmp_path: Path) -> None:
+    """What is written in a format is read back as the same requests, held or streamed, packed or not."""
+    ids = np.random.default_rng(0).integers(0, 40, 3000)
+    sizes = np.ones(40, np.int64) if kind == "txt" else np.arange(40) * 1000 + 1
+    trace = ObjectTrace.from_arrays(ids, sizes[ids])
+    path = tmp_path / f"t.{kind}{packed if kind != 'parquet' else ''}"
+    write_trace(path, trace)
+    write_trace(tmp_path / "again", object_trace(path, held=False), kind)
+    for back in (object_trace(path), object_trace(tmp_path / "again", kind)):
+        assert np.array_equal(back.objects, trace.objects) and np.array_equal(back.sizes, trace.sizes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "theirs"), [("oracleGeneral", "ORACLE_GENERAL_TRACE"), ("vscsi", "VSCSI_TRACE"), ("csv", "CSV_TRACE")]
+)
+def test_written_sizes_as_libcachesim_reads(kind: str, theirs: str, tmp_path: Path) -> None:
+    """Each format that libcachesim has, too, it reads: as many requests, of the same sizes."""
+    trace = ObjectTrace.from_arrays([5, 6, 5, 7], [512, 1024, 512, 4096])
+    write_trace(tmp_path / "t", trace, kind)
+    columns = libcachesim.ReaderInitParam(has_header=True, delimiter=",", obj_id_is_num=True)
+    columns.time_field, columns.obj_id_field, columns.obj_size_field = 1, 2, 3
+    options = {"reader_init_params": columns} if kind == "csv" else {}
+    reader = libcachesim.TraceReader(str(tmp_path / "t"), getattr(libcachesim.TraceType, theirs), **options)
+    assert [request.obj_size for request in reader] == [512, 1024, 512, 4096]
+
+
+def test_not_to_be_said(tmp_path: Path) -> None:
+    """Sizes that a format has no place for are refused, and no format is made up."""
+    with pytest.raises(TraceError, match="txt cannot say"):
+        write_trace(tmp_path / "t.txt", ObjectTrace.from_arrays([1], 2))
+    with pytest.raises(TraceError, match="vscsi cannot say"):
+        write_trace(tmp_path / "t.vscsi", ObjectTrace.from_arrays([1], 1 << 32))
+    with pytest.raises(ConfigError, match="no format 'odd' is written"):
+        write_trace(tmp_path / "t", ObjectTrace.from_arrays([1], 1), "odd")
 
 
 @pytest.mark.parametrize(
