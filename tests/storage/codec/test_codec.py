@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.codec import Compressor, Digester, compress, crc32c, decompress_into, digest
+from storage.codec import Compressor, Digester, compress, compress_all, crc32c, decompress_into, digest, digest_all
 from storage.errors import ConfigError, FormatError
 
 TEXT = b"".join(f"{number} lazy loading\n".encode() for number in range(3000))
@@ -170,3 +170,25 @@ def test_names() -> None:
         Compressor.from_name("brotli")
     with pytest.raises(ConfigError, match="blake3, sha256"):
         Digester.from_name("md5")
+
+
+@pytest.mark.parametrize("compressor", Compressor)
+def test_many_at_once(compressor: Compressor) -> None:
+    """Compressed together, each is what it would be alone."""
+    datas = [TEXT[:size] for size in (0, 1, 700, 40_000)]
+    assert [bytes(one) for one in compress_all(compressor, [*datas])] == [compress(compressor, one) for one in datas]
+    assert compress_all(compressor, []) == []
+
+
+@pytest.mark.parametrize("digester", Digester)
+def test_many_digests(digester: Digester) -> None:
+    """Digested one behind the other, each is what it would be alone."""
+    datas = [TEXT[:size] for size in (0, 1, 32, 40_000)]
+    assert digest_all(digester, datas) == b"".join(digest(digester, data) for data in datas)
+
+
+def test_crc_of_a_view() -> None:
+    """A view's CRC32C is that of its bytes, however long it is."""
+    for size in (0, 1, 65_536, 65_537, 200_000):
+        data = (TEXT * 5)[:size]
+        assert crc32c(memoryview(bytearray(data))) == crc32c(data)

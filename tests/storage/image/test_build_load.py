@@ -1,0 +1,108 @@
+"""Reading a tree while it is built: bounded memory, and the same chunks whoever reads."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import stat
+from contextlib import nullcontext
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from storage.errors import FormatError
+from storage.image.build import Node, build
+from storage.image.build._sink import Sink
+
+MIB = 1 << 20
+
+
+def folder_of(contents: list[bytes]) -> Node:
+    """A directory with files of these contents."""
+    root = Node(b"", "/", stat.S_IFDIR | 0o755)
+    for number, content in enumerate(contents):
+        file = Node(b"%06d" % number, f"/{number:06}", stat.S_IFREG | 0o644, size=len(content))
+        file.open = lambda content=content: nullcontext(BytesIO(content))  # type: ignore[misc]
+        root.children.append(file)
+    return root
+
+
+class _Streamed:
+    """A tree that is read in its own order, each file before the next one is asked for."""
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.asked = 0
+
+    def nodes(self):  # type: ignore[no-untyped-def]
+        for node in self.root.children:
+            content = node.open().__enter__()  # type: ignore[misc]
+            node.open = lambda content=content, number=self.asked: self._still(content, number)  # type: ignore[misc]
+            yield node
+            self.asked += 1
+
+    def _still(self, content: BytesIO, number: int) -> nullcontext[BytesIO]:
+        assert number == self.asked, "read after the next one was asked for"
+        return nullcontext(content)
+
+
+@pytest.mark.parametrize("compressor", ["none", "lz4_block", "zstd"])
+@pytest.mark.parametrize("batch_size", [0, 64 << 10])
+def test_whoever_reads(compressor: str, batch_size: int, tmp_path: Path) -> None:
+    """A tree that may be read by any thread and one that is read in turn give the same image."""
+    rng = random.Random(3)
+    sizes = [rng.choice([1, 900, 12_000, 65_535, 65_536, 200_000, 3 * MIB + 5]) for _ in range(120)]
+    contents = [rng.choice([bytes(size), rng.randbytes(size)]) for size in sizes]
+    ours = build(folder_of(contents), tmp_path / "any", compressor=compressor, batch_size=batch_size)
+    streamed = _Streamed(folder_of(contents))
+    theirs = build(streamed, tmp_path / "turn", compressor=compressor, batch_size=batch_size)
+    assert streamed.asked == len(contents)
+    assert ours.blob and theirs.blob and ours.blob.read_bytes() == theirs.blob.read_bytes()
+    assert ours.bootstrap.read_bytes() == theirs.bootstrap.read_bytes()
+
+
+def test_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the tree, its content goes through the same few buffers."""
+    made, real = [], mmap.mmap
+
+    def counted(*given: int) -> mmap.mmap:
+        made.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(mmap, "mmap", counted)
+    content = random.Random(1).randbytes(MIB - 8)
+    root = folder_of([number.to_bytes(8, "little") + content for number in range(100)])
+    built = build(root, tmp_path, compressor="none")
+    assert built.plain_bytes == 100 * MIB
+    assert len(made) <= 16  # of 2 MiB: read ahead, in work, and on the way to the disk
+
+
+def test_a_short_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A thread's error names the file, and nothing is left."""
+    root = folder_of([b"a" * 100, b"b" * 100])
+    root.children[1].size = 200
+    with pytest.raises(FormatError, match="became shorter") as failed:
+        build(root, tmp_path)
+    assert failed.value.where["path"] == "/000001"
+    assert os.listdir(tmp_path / "blobs") == []
+
+
+def test_short_writes(tmp_path: Path) -> None:
+    """What a file takes only in part is written whole, and hashed once."""
+
+    class Stingy(BytesIO):
+        def write(self, data) -> int:  # type: ignore[no-untyped-def]
+            return super().write(memoryview(data)[:1000])
+
+    file, data = Stingy(), random.Random(2).randbytes(3 * MIB)
+    with Sink(file) as sink:
+        for start in range(0, len(data), 50_000):
+            sink.write(data[start : start + 50_000])
+        digest = sink.hexdigest()
+    plain = BytesIO()
+    with Sink(plain) as sink:
+        sink.write(data)
+        assert sink.hexdigest() == digest
+    assert file.getvalue() == plain.getvalue() == data
