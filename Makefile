@@ -30,6 +30,13 @@ bench: .venv/test.stamp
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test]'
 	@touch .venv/demo.stamp $@
 
+# Guided by coverage, until a finding or RUNS mutated inputs of each target; the tests have a seeded part of it.
+RUNS ?= 100000
+fuzz: .venv/test.stamp
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[fuzz]'
+	@for target in $$($(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'); do \
+		echo "== $$target"; $(BIN)/python -m tests.fuzz.run $$target --runs $(RUNS) 2>&1 | tail -1; done
+
 # What a few tests need of the system, as Debian names it; without root they skip with a reason.
 DEBIAN_PACKAGES = cryptsetup-bin docker-registry erofs-utils fdisk nginx-light skopeo
 
@@ -41,4 +48,4 @@ system-packages:
 clean:
 	rm -rf .venv demo
 
-.PHONY: bench clean demo system-packages test
+.PHONY: bench clean demo fuzz system-packages test

@@ -29,8 +29,10 @@ _TRIES, _DELAY_S = 5, 0.02
 
 def blob_metas(
     bootstrap: Bootstrap, readers: Sequence[BlobReader], folder: Path | None, recorder: Recorder | None
-) -> list[BlobMeta]:
-    """Each blob's ``blob.meta``, and its ``blob.digest`` where the bootstrap does not name all chunks' digests.
+) -> list[BlobMeta | None]:
+    """Each blob's ``blob.meta``, None for one that has none.
+
+    With ``blob.digest``, where the bootstrap does not name all chunks' digests.
 
     Parameters
     ----------
@@ -53,9 +55,9 @@ def blob_metas(
             folder.mkdir(parents=True, exist_ok=True)
             check_owner(folder, infos)
         sources = [_Source(info, reader, recorder) for info, reader in zip(infos, readers, strict=True)]
-        metas = [_meta(source, folder) for source in sources]
+        metas = [None if source.info.is_told_by_bootstrap else _meta(source, folder) for source in sources]
         return [
-            meta if count >= source.info.chunk_count else _with_digests(meta, source, folder)
+            meta if meta is None or count >= source.info.chunk_count else _with_digests(meta, source, folder)
             for meta, source, count in zip(metas, sources, named.tolist(), strict=True)
         ]
     except OSError as error:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, ShapedBackend, meters_of
+from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, RoutedBackend, ShapedBackend, meters_of
 from storage.blob_metas import blob_metas
 from storage.cache import CacheKind, DummyCache, FileCache
 from storage.errors import CacheUnavailableError, ConfigError
 from storage.events import Recorder
 from storage.fs import Rafs
-from storage.image import Located, locate, open_bootstrap
+from storage.image import BlobFeatures, Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
 from storage.metrics import FsIoStats
 from storage.oci import BACKEND_FILE, load_backend
@@ -31,6 +31,7 @@ def open_store(
     *,
     cache_dir: str | Path | None,
     backend: BlobBackend | None = None,
+    external: str | Path | BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
     amplify_io: int = 1 << 20,
@@ -59,6 +60,8 @@ def open_store(
     backend
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
+    external
+        Where external blobs come from, a folder or a backend; by default from where the others do.
     link
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
@@ -85,6 +88,10 @@ def open_store(
     opened_here = None if backend is not None else default_backend(located, blobs, recorder)
     source = backend if backend is not None else opened_here
     assert source is not None
+    if external is not None:
+        outside: list[BlobBackend] = [LocalFs(external) if isinstance(external, (str, Path)) else external]
+        ids = [info.blob_id for info in bootstrap.infos if info.has_feature(BlobFeatures.EXTERNAL)]
+        source = RoutedBackend(source, dict.fromkeys(ids, outside))
     if link is not None:
         source = ShapedBackend(source, link)
     readers = [source.get_reader(info.blob_id) for info in bootstrap.infos]

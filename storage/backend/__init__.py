@@ -14,7 +14,6 @@ from storage.backend._faulty import (
     seeded,
 )
 from storage.backend._http_proxy import HttpProxy
-from storage.backend._links import LINKS
 from storage.backend._localdisk import LocalDisk
 from storage.backend._localfs import LocalFs
 from storage.backend._metered import MeteredBackend, meters_of
@@ -24,7 +23,8 @@ from storage.backend._plugins import open_plugin, plugin_names
 from storage.backend._recording import RecordedRequest, RecordingBackend
 from storage.backend._routed import RoutedBackend
 from storage.backend._s3 import S3
-from storage.backend._shaped import Link, ShapedBackend
+from storage.backend._shape import LINKS, Link
+from storage.backend._shaped import ShapedBackend
 from storage.backend._source import RequestSource, prefetching, request_source
 from storage.backend._stream import copy_blob
 from storage.backend._wrapped import WrappedReader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ class RecordedRequest(NamedTuple):
     blob_id, offset, length
         What was asked.
     t_ns, ttfb_ns, dur_ns
-        When, on the monotonic clock; how long until the first byte; how long in all.
+        When, on the monotonic clock; how long until the first byte; how long in all, -1 while it is under way.
     error
         What went wrong; empty when nothing did.
     """
@@ -38,7 +39,15 @@ class RecordedRequest(NamedTuple):
 
 
 class RecordingBackend:
-    """Reads through `inner` and remembers every request, failed ones included, as they ended.
+    """Reads through `inner` and remembers every request, failed ones included, in the order in which they began.
+
+    Parameters
+    ----------
+    inner
+        Where blobs come from.
+    before
+        Called before each read with blob id, offset and length, in the thread that reads; what it raises is the
+        read's failure.
 
     Examples
     --------
@@ -48,8 +57,9 @@ class RecordingBackend:
     >>> recording.table().to_pandas().groupby("blob_id")["length"].sum()
     """
 
-    def __init__(self, inner: BlobBackend) -> None:
+    def __init__(self, inner: BlobBackend, before: Callable[[str, int, int], object] | None = None) -> None:
         self.inner = inner
+        self._before = before
         self._requests: list[RecordedRequest] = []
         self._lock = threading.Lock()
 
@@ -59,16 +69,20 @@ class RecordingBackend:
 
     def _read(self, reader: BlobReader, buffer: memoryview, offset: int) -> Transfer:
         start, transfer, failure = time.monotonic_ns(), Transfer(0, 0), ""
+        request = RecordedRequest(reader.blob_id, offset, len(buffer), start, 0, -1, "")
+        with self._lock:
+            kept, number = self._requests, len(self._requests)
+            kept.append(request)
         try:
+            if self._before is not None:
+                self._before(reader.blob_id, offset, len(buffer))
             transfer = reader.read_into(buffer, offset)
         except BackendError as error:
             failure = str(error)
             raise
         finally:
             spent = time.monotonic_ns() - start
-            request = RecordedRequest(reader.blob_id, offset, len(buffer), start, transfer.ttfb_ns, spent, failure)
-            with self._lock:
-                self._requests.append(request)
+            kept[number] = request._replace(ttfb_ns=transfer.ttfb_ns, dur_ns=spent, error=failure)
         return transfer
 
     @property
@@ -85,7 +99,7 @@ class RecordingBackend:
     def clear(self) -> None:
         """Forget all of them."""
         with self._lock:
-            self._requests.clear()
+            self._requests = []
 
     def __repr__(self) -> str:
         return f"RecordingBackend({self.inner!r})"

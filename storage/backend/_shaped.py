@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from dataclasses import dataclass
 
 from storage.backend._base import BlobBackend, BlobReader, Transfer
-from storage.backend._link import NOW, flow_begin, flow_done, jitter_of, new_link, next_end
+from storage.backend._link import NOW, flow_begin, flow_done, next_change, send, tries_of_next
+from storage.backend._shape import Link, new_link
 from storage.backend._wrapped import WrappedReader
-from storage.errors import ConfigError
+from storage.errors import BackendError
 
-__all__ = ["Link", "ShapedBackend"]
-
-
-@dataclass(frozen=True)
-class Link:
-    """What lies between a reader and a registry.
-
-    Attributes
-    ----------
-    rtt_ns
-        Nanoseconds from a request to its first byte.
-    bandwidth
-        Bytes a second, shared by all transfers.
-    connections
-        Requests under way at once; more wait.
-    jitter_ns
-        Each request's first byte is later by up to this, as `seed` and its number say.
-    seed
-        Of the jitter.
-    """
-
-    rtt_ns: int = 20_000_000
-    bandwidth: int = 25_000_000
-    connections: int = 8
-    jitter_ns: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rtt_ns < 0 or self.jitter_ns < 0:
-            raise ConfigError("a round trip cannot take less than no time", field="rtt_ns")
-        if not 0 < self.connections <= self.bandwidth:
-            raise ConfigError("a link needs a connection, and a byte a second for each", field="connections")
+__all__ = ["ShapedBackend"]
 
 
 class ShapedBackend:
@@ -55,36 +23,49 @@ class ShapedBackend:
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(link.connections)
         self._free = list(range(link.connections))
-        self._flows = new_link(link.connections, link.bandwidth)
-        self._requests = itertools.count()
+        self._flows = new_link(link)
 
     def get_reader(self, blob_id: str) -> BlobReader:
         """A reader of the blob behind the link."""
         return WrappedReader(self.inner.get_reader(blob_id), self.transfer)
 
     def transfer(self, reader: BlobReader, buffer: memoryview, offset: int) -> Transfer:
-        """Read a range, and take as long over it as the link would."""
+        """Read a range, and take as long over it as the link would.
+
+        Raises
+        ------
+        BackendError
+            If the link refuses every try, or the backend fails.
+        """
         start = time.monotonic_ns()
         with self._slots:
-            late = jitter_of(self.link.seed, next(self._requests), self.link.jitter_ns)
-            first = time.monotonic_ns() + self.link.rtt_ns + late
-            received = reader.read_into(buffer, offset).received
-            _sleep_until(first)
-            self._carry(first, received)
+            with self._lock:
+                slot = min(self._free)
+                self._free.remove(slot)
+                tries = tries_of_next(self._flows)
+                first = send(self._flows, time.monotonic_ns())
+            try:
+                if tries < 0:
+                    _sleep_until(first)
+                    raise BackendError(f"the link refused {-tries} tries", blob=reader.blob_id, offset=offset)
+                received = reader.read_into(buffer, offset).received
+                _sleep_until(first)
+                self._carry(first, slot, received)
+            finally:
+                with self._lock:
+                    self._free.append(slot)
             return Transfer(received, first - start)
 
-    def _carry(self, first: int, length: int) -> None:
+    def _carry(self, first: int, slot: int, length: int) -> None:
         """Sleep while the bytes flow, together with everybody else's."""
         with self._lock:
-            slot = self._free.pop()
             flow_begin(self._flows, max(first, int(self._flows.clock[NOW])), slot, length)
         while True:
             with self._lock:
                 if flow_done(self._flows, time.monotonic_ns(), slot):
-                    self._free.append(slot)
                     return
-                end = int(next_end(self._flows))
-            _sleep_until(end)
+                change = next_change(self._flows)
+            _sleep_until(change)
 
     def __repr__(self) -> str:
         return f"ShapedBackend({self.inner!r}, {self.link!r})"

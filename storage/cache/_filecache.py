@@ -198,11 +198,10 @@ class FileCache:
 
     def _open(self) -> None:
         """Find what the folder holds."""
-        rows = []
-        for file, first in zip(self.files, self.first_chunk, strict=True):
-            rows += (np.flatnonzero(file.map.ready) + first).tolist()
+        ready = zip(self.files, self.first_chunk, strict=True)
+        rows = [np.flatnonzero(file.map.ready) + first for file, first in ready]
         with self.changed:
-            victims = self.decider.open(rows)
+            victims = self.decider.open(np.concatenate(rows) if rows else ())
         self.fetcher.evict(victims)
 
     def read(

@@ -8,11 +8,14 @@ Source: nydus ``utils/src/crypt.rs``; XTS is IEEE 1619.
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
-from cryptography.hazmat.primitives.ciphers import algorithms, modes
+from typing import TYPE_CHECKING
 
 from storage.codec._named import Named
 from storage.errors import FormatError, UnsupportedError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
+    from cryptography.hazmat.primitives.ciphers.modes import XTS
 
 __all__ = ["IV_SIZE", "KEY_SIZE", "PADDED_SIZE", "Cipher", "decrypt", "encrypt"]
 
@@ -72,7 +75,11 @@ def decrypt(cipher: Cipher, key: bytes, iv: bytes, data: bytes | memoryview) -> 
     return plain
 
 
-def _context(cipher: Cipher, key: bytes, iv: bytes) -> _Cipher[modes.XTS]:
+def _context(cipher: Cipher, key: bytes, iv: bytes) -> _Cipher[XTS]:
+    # Few images are encrypted, and loading this takes as long as opening one.
+    from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
+    from cryptography.hazmat.primitives.ciphers import algorithms, modes
+
     if cipher is not Cipher.AES128XTS:
         raise UnsupportedError(f"{cipher} cannot be used: the blob table has no room for its key", field="cipher")
     if len(key) != KEY_SIZE or len(iv) != IV_SIZE or key[:_UNIT] == key[_UNIT:]:

@@ -6,7 +6,6 @@ Source: ``zlib.h`` (1.2.11 and newer).
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 from functools import cache
 
 from storage.errors import UnsupportedError
@@ -40,8 +39,10 @@ class _Stream(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL:
+    from ctypes.util import find_library  # brings a lot with it
+
     try:
-        library = ctypes.CDLL(ctypes.util.find_library("z") or "libz.so.1")
+        library = ctypes.CDLL(find_library("z") or "libz.so.1")
         library.inflatePrime, library.inflateGetDictionary  # noqa: B018
     except (OSError, AttributeError) as error:
         raise UnsupportedError(f"gzip layers by inflate contexts need the system's zlib: {error}") from error

@@ -6,15 +6,18 @@ Source: nydus ``storage/src/cache/cachedfile.rs`` (`delay_persist_chunk_data`), 
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from typing import TYPE_CHECKING
 
 from storage.codec._cipher import IV_SIZE, KEY_SIZE
 from storage.errors import ConfigError
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.modes import XTS
+
 __all__ = ["PAGE_SIZE", "PageCipher"]
 
 PAGE_SIZE = 4096
-_TWEAK = modes.XTS(bytes(IV_SIZE))
 # What nydusd takes where a digest, being no key (both its halves are equal), cannot be one.
 _DEFAULT_KEY = bytes.fromhex("aced146994231eca448ced2f6b400c00fdbb3facddc7d9ee83f65cd93caa287c")
 
@@ -57,11 +60,14 @@ class PageCipher:
         for at in range(0, len(pages), PAGE_SIZE):
             pages[at : at + PAGE_SIZE] = cipher.decryptor().update(pages[at : at + PAGE_SIZE])
 
-    def _cipher(self, digest: bytes) -> Cipher[modes.XTS]:
+    def _cipher(self, digest: bytes) -> Cipher[XTS]:
+        # Few caches are encrypted, and loading this takes as long as opening an image.
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
         key = self._key
         if self._convergent:
             key = _DEFAULT_KEY if _halves_are_equal(digest) else digest
-        return Cipher(algorithms.AES(key), _TWEAK)
+        return Cipher(algorithms.AES(key), modes.XTS(bytes(IV_SIZE)))
 
 
 def _halves_are_equal(key: bytes) -> bool:

@@ -13,7 +13,7 @@ from storage.errors import FormatError
 from storage.image._chunk_info import BlobMeta, plain_meta
 from storage.image._inflate import inflate_contexts
 from storage.image._ondisk import BLOCK_SIZE, CHUNK_HAS_CRC32, MAX_CHUNK_SIZE, RECORD_IS_ENCRYPTED
-from storage.image.blob_info import BlobInfo
+from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import PLAIN, ZRAN, Blobs, Chunks
 
 __all__ = ["blob_rows", "check_meta", "chunk_table", "metas_of_records"]
@@ -84,6 +84,9 @@ def chunk_table(infos: Sequence[BlobInfo], metas: Sequence[BlobMeta], records: n
     has_digest, has_crc = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     checked = (records["flags"] & CHUNK_HAS_CRC32) != 0
     digest[rows], has_digest[rows] = records["digest"], True
+    outside = np.array([info.has_feature(BlobFeatures.EXTERNAL) for info in infos], np.bool_)
+    if outside.any():  # of whose chunks a builder need not know the digests
+        has_digest &= digest.any(axis=1) | ~np.repeat(outside, blobs.chunk_count)
     crc[rows], has_crc[rows] = np.where(checked, records["crc32"], 0), checked
     for info, meta in zip(infos, metas, strict=True):
         _join_digests(info, meta, digest, has_digest, int(blobs.first_chunk[info.blob_index]))

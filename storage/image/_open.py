@@ -71,14 +71,16 @@ class Bootstrap:
         """Of EROFS, in bytes."""
         return self.block.block_size if isinstance(self.block, SuperBlock) else BLOCK_SIZE
 
-    def with_blob_meta(self, metas: Sequence[BlobMeta]) -> Image:
-        """The image, given the ``blob.meta`` of each blob.
+    def with_blob_meta(self, known: Sequence[BlobMeta | None]) -> Image:
+        """The image, given the ``blob.meta`` of each blob; None for one that has none.
 
         Raises
         ------
         FormatError
             If they contradict the bootstrap.
         """
+        told = metas_of_records(self.infos, self.records, self.blobs) if any(meta is None for meta in known) else []
+        metas = [told[at] if meta is None else meta for at, meta in enumerate(known)]
         for info, meta in zip(self.infos, metas, strict=True):
             check_meta(info, meta)
         return self._image(chunk_table(self.infos, metas, self.records, self.blobs))
@@ -224,11 +226,12 @@ def open_image(path: str | Path, blobs: str | Path | BlobSource | None = None) -
         if not bootstrap.has_blob_meta:
             return bootstrap.image()
         if not isinstance(place, Path):
-            return bootstrap.with_blob_meta([_meta_from(info, place) for info in bootstrap.infos])
-        files = [place / info.blob_meta_id for info in bootstrap.infos]
-        if not all(file.is_file() for file in files):
+            told = [None if info.is_told_by_bootstrap else _meta_from(info, place) for info in bootstrap.infos]
+            return bootstrap.with_blob_meta(told)
+        pairs = [(info, place / info.blob_meta_id) for info in bootstrap.infos]
+        if not all(info.is_told_by_bootstrap or file.is_file() for info, file in pairs):
             return bootstrap.image()
-        metas = [read_meta_of(info, file) for info, file in zip(bootstrap.infos, files, strict=True)]
+        metas = [None if info.is_told_by_bootstrap else read_meta_of(info, file) for info, file in pairs]
         return bootstrap.with_blob_meta(metas)
     except StorageError as error:
         error.where.setdefault("path", located.path)

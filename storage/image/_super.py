@@ -252,7 +252,7 @@ def _meta_size_fits(entry: np.void) -> bool:
     """Whether blob.meta can be that long: the chunks, and a context for each at most."""
     features, count, size = (int(entry[name]) for name in ("features", "chunk_count", "ci_uncompressed_size"))
     array = count * chunk_info_dtype(BlobFeatures(features & BlobFeatures.CHUNK_INFO_V2)).itemsize
-    if features & BlobFeatures.TARFS:
+    if features & BlobFeatures.TARFS or (features & BlobFeatures.EXTERNAL and size == 0):
         return size == 0
     if features & BlobFeatures.ZRAN:
         return array <= size <= array + count * (ZRAN_CONTEXT.itemsize + _WINDOW)

@@ -112,3 +112,8 @@ class BlobInfo:
     def has_feature(self, feature: BlobFeatures) -> bool:
         """Whether all bits of `feature` are set."""
         return self.features & feature == feature
+
+    @property
+    def is_told_by_bootstrap(self) -> bool:
+        """Whether its chunks are those that the bootstrap knows: those of an external blob without ``blob.meta``."""
+        return self.has_feature(BlobFeatures.EXTERNAL) and not self.has_blob_meta

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import IntegrityError
 from storage.plan import _advance, _report
 from storage.plan._state import (
     ABSENT,
     READY,
+    STORED,
     STORING,
     USER,
     Array,
@@ -25,6 +27,7 @@ from storage.plan._state import (
     Policy,
     Reg,
     Segments,
+    keep_all,
     new_registers,
     new_state,
     views,
@@ -100,12 +103,16 @@ class Decider:
         self._tickets = 0
         self.evictions = 0
 
-    def open(self, ready: Sequence[int]) -> list[int]:
+    def open(self, ready: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
         """Chunks found ready on disk. Returns victims, where they are too much."""
-        for chunk in ready:
-            self.state.status[chunk] = READY
-        victims = self._taken(_report.reopen(self.layout, self.state, self.policy, self._victims))
-        return self._write("open", tuple(ready), victims)
+        rows = np.asarray(ready, np.int64)
+        np.asarray(self.state.status)[rows] = READY
+        if self.policy is keep_all:  # which has nothing to learn of them one by one
+            self.state.counters[STORED] = int(np.asarray(self.layout.size)[rows].sum())
+            victims = []
+        else:
+            victims = self._taken(_report.reopen(self.layout, self.state, self.policy, self._victims))
+        return self._write("open", tuple(rows.tolist()) if self.journal is not None else (), victims)
 
     def begin(self, segments: Segments, kind: int = USER) -> Read:
         """A read arrives."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.errors import ConfigError
 from storage.image.tables import Chunks
@@ -254,14 +255,20 @@ def plan_layout(chunks: Chunks) -> Layout:
     start, offset = chunks.compressed_offset, chunks.uncompressed_offset
     return Layout(
         blob=chunks.blob.astype(np.int64),
-        start=start.astype(np.int64),
+        start=_column(start, np.int64),
         end=start + chunks.compressed_size,
-        offset=offset.astype(np.int64),
-        size=chunks.uncompressed_size.astype(np.int64),
-        known=(chunks.has_digest | chunks.has_crc32c).astype(np.uint8),
-        unit=chunks.unit.astype(np.int64),
-        kind=chunks.kind.astype(np.uint8),
+        offset=_column(offset, np.int64),
+        size=_column(chunks.uncompressed_size, np.int64),
+        known=(chunks.has_digest | chunks.has_crc32c).view(np.uint8),
+        unit=_column(chunks.unit, np.int64),
+        kind=_column(chunks.kind, np.uint8),
     )
+
+
+def _column(values: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any]:
+    """A column as it is where that will do: compiled code wants one that is contiguous and may be written to."""
+    fits = values.dtype == kind and values.flags.c_contiguous and values.flags.writeable
+    return values if fits else values.astype(kind)
 
 
 def plan_options(

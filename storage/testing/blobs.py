@@ -18,7 +18,22 @@ from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import BATCH, PLAIN, Blobs, Chunks
 from storage.plan import Policy, keep_all, plan_options
 
-__all__ = ["Made", "chunk_contents", "make_blobs", "open_cache", "read_lists"]
+__all__ = [
+    "Made",
+    "Raw",
+    "Spec",
+    "chunk_contents",
+    "chunk_specs",
+    "content",
+    "make_blobs",
+    "open_cache",
+    "raw_reads",
+    "read_lists",
+    "segments_of",
+]
+
+Spec = tuple[int, int, bool]
+Raw = list[tuple[int, int, int]]
 
 _BLOCK = 4096
 
@@ -187,39 +202,49 @@ def open_cache(
     )
 
 
-@st.composite
-def chunk_contents(draw: st.DrawFn, max_chunks: int = 24) -> list[list[bytes]]:
-    """Contents of one to three blobs: chunks short and long, compressible or not."""
-    chunk = st.builds(
-        lambda size, seed, noisy: _content(size, seed, noisy),
-        st.one_of(st.integers(1, 300), st.integers(4000, 20_000)),
-        st.integers(0, 1 << 30),
-        st.booleans(),
-    )
-    return draw(st.lists(st.lists(chunk, min_size=1, max_size=max_chunks), min_size=1, max_size=3))
+def chunk_specs(max_chunks: int = 24) -> st.SearchStrategy[list[list[Spec]]]:
+    """One to three blobs' chunks, short and long, compressible or not, each as what `content` makes it of."""
+    size = st.one_of(st.integers(1, 300), st.integers(4000, 20_000))
+    chunk = st.tuples(size, st.integers(0, 1 << 30), st.booleans())
+    return st.lists(st.lists(chunk, min_size=1, max_size=max_chunks), min_size=1, max_size=3)
 
 
-def _content(size: int, seed: int, noisy: bool) -> bytes:
+def content(size: int, seed: int, noisy: bool) -> bytes:
+    """So many bytes: noise, or four bytes again and again."""
     if noisy:
         return np.random.default_rng(seed).bytes(size)
     return (seed.to_bytes(4, "little") * (size // 4 + 1))[:size]
 
 
 @st.composite
-def read_lists(draw: st.DrawFn, made: Made, max_reads: int = 12) -> list[list[tuple[int, int, int]]]:
-    """Reads of made blobs: each a list of (chunk row, offset, length), in any order and with repeats."""
-    sizes = [len(content) for content in made.contents]
+def chunk_contents(draw: st.DrawFn, max_chunks: int = 24) -> list[list[bytes]]:
+    """Contents of one to three blobs: chunks short and long, compressible or not."""
+    return [[content(*chunk) for chunk in blob] for blob in draw(chunk_specs(max_chunks))]
 
-    def segment(row: int, a: int, b: int) -> tuple[int, int, int]:
-        start, end = sorted((a % sizes[row], b % sizes[row]))
-        return row, start, end - start + 1
 
-    rows = st.integers(0, len(sizes) - 1)
+def raw_reads() -> st.SearchStrategy[Raw]:
+    """Reads of blobs that need not be known: `segments_of` makes them fit. Parts of chunks in any order, or a run."""
     number = st.integers(0, 1 << 20)
-    anywhere = st.lists(st.builds(segment, rows, number, number), min_size=1, max_size=6)
-    whole_runs = st.builds(
-        lambda first, count: [(row, 0, sizes[row]) for row in range(first, min(first + count, len(sizes)))],
-        rows,
+    parts = st.lists(st.tuples(st.integers(0, 99), number, number), min_size=1, max_size=6)
+    runs = st.builds(
+        lambda first, count: [(row, 0, -1) for row in range(first, first + count)],
+        st.integers(0, 99),
         st.integers(1, 8),
     )
-    return draw(st.lists(st.one_of(anywhere, whole_runs), min_size=1, max_size=max_reads))
+    return st.one_of(parts, runs)
+
+
+def segments_of(made: Made, raw: Raw) -> list[tuple[int, int, int]]:
+    """A raw read as (chunk row, offset, length) each, of blobs that there are; numbers too large begin anew."""
+    found = []
+    for number, *ends in raw:
+        row = number % len(made.contents)
+        start, end = sorted(each % len(made.contents[row]) for each in ends)
+        found.append((row, start, end - start + 1))
+    return found
+
+
+@st.composite
+def read_lists(draw: st.DrawFn, made: Made, max_reads: int = 12) -> list[list[tuple[int, int, int]]]:
+    """Reads of made blobs: each a list of (chunk row, offset, length), in any order and with repeats."""
+    return [segments_of(made, raw) for raw in draw(st.lists(raw_reads(), min_size=1, max_size=max_reads))]

@@ -8,7 +8,7 @@ from storage.cache import FileCache
 from storage.plan import ABSENT, BLOCKED, LEAVING, READY
 from storage.testing.blobs import Made
 
-__all__ = ["assert_at_rest", "expected", "read_chunks", "read_segments", "ready_rows"]
+__all__ = ["Segment", "assert_at_rest", "expected", "read_chunks", "read_segments", "ready_rows"]
 
 Segment = tuple[int, int, int]
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from storage.backend import LocalFs
 from storage.errors import CacheError, ConfigError
 from storage.factory import open_store
-from storage.image import open_image
+from storage.image import Image, open_image
 from storage.image.verbs import check, statistics
 from storage.testing.backends import WatchedBackend, refuse
 
@@ -55,13 +56,35 @@ def test_every_byte_and_attribute(tarfs: Path, refs: Path, tmp_path: Path) -> No
 
 
 def test_what_the_reference_says(tarfs: Path, refs: Path) -> None:
-    """Check finds nothing; stat is the reference's, less what it miscounts."""
+    """Check finds nothing; stat is the reference's, but for its two faults, which account for the difference exactly.
+
+    It takes a file's last chunk for size modulo chunk size, nothing where that is whole (rafs
+    ``direct_v6.rs``, `get_chunk_info`); and all chunks of a tarfs, which have no digest, for one: the
+    first that it met.
+    """
     assert check(tarfs, deep=True).problems == ()
-    said = statistics(open_image(tarfs)).to_dict()
+    image = open_image(tarfs)
+    said = statistics(image).to_dict()
     theirs = json.loads((refs / "v6-tarfs" / "ref.json").read_text())["stat"]["base_image"]
-    assert {key: said[key] for key in said if key not in MISCOUNTED} == {
-        key: theirs[key] for key in said if key not in MISCOUNTED
-    }
+    size = image.inodes.size[(image.inodes.extents > 0)]
+    lost = int((size % image.chunk_size == 0).sum()) * image.chunk_size
+    assert lost > 0
+    assert (theirs["comp_size"], theirs["uncomp_size"]) == (said["comp_size"] - lost, said["uncomp_size"] - lost)
+    assert theirs["own_comp_size"] == theirs["own_uncomp_size"] == first_size(image)
+    same = {key: value for key, value in said.items() if key not in MISCOUNTED}
+    assert same == {key: theirs[key] for key in same}
+
+
+def first_size(image: Image) -> int:
+    """Bytes of the first file with content that a walk from the root meets, names in order, depth first."""
+    pending = [0]
+    while pending:
+        row = pending.pop()
+        if stat.S_ISDIR(int(image.inodes.mode[row])):
+            pending += [child for _, child in sorted(image.children(row), reverse=True)]
+        elif image.inodes.extents[row]:
+            return int(image.inodes.size[row]) % image.chunk_size
+    return 0
 
 
 def test_the_tar_is_its_own_cache(tarfs: Path, tmp_path: Path) -> None:

@@ -84,5 +84,5 @@ def test_fingerprint_reaches_the_decider() -> None:
     from workbench.replay._engine import run
 
     reached = " ".join(_parts(run, set()))
-    assert all(name in reached for name in ("_advance_exact", "_make_room", "jitter_of", "count_served"))
+    assert all(name in reached for name in ("_advance_exact", "_make_room", "quantile_of", "count_served"))
     assert len(fingerprint(run)) == 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,14 @@ from storage.image.build import (
     StreamedTree,
     TarTree,
     build,
+    build_external,
     build_layer,
     directory_tree,
     open_tar,
 )
 from storage.image.verbs import LayeredTree, build_on, docker_layers, oci_layers
 
-__all__ = ["Asked", "built", "built_on"]
+__all__ = ["Asked", "built", "built_beside", "built_on"]
 
 _OF_REFERENCES = ("chunk_size", "version", "inline", "toc", "progress")
 _OF_REFERENCES_WHATEVER = ("compressor", "digester", "prefetch_policy")  # given by the layer, as their defaults are
@@ -44,6 +46,15 @@ def built(source: Path, out: Path, asked: Asked, options: dict[str, Any]) -> Bui
         if key not in (*_OF_REFERENCES, *_OF_REFERENCES_WHATEVER) and value not in (False, 0, None, []):
             raise ConfigError(f"is no option of {asked.conversion}", field=key)
     return build_layer(source, out, conversion=asked.conversion, **{key: options[key] for key in _OF_REFERENCES})
+
+
+def built_beside(source: Path, out: Path, asked: Asked, attributes: Path, options: dict[str, Any]) -> BuildResult:
+    """Build a directory some of whose files are in blobs of others."""
+    if asked.conversion != "directory":
+        raise ConfigError("external files are those of a directory", field="attributes")
+    made = build_external(directory_tree(source, asked.leave_out), out, attributes, **options)
+    print(f"{made.bootstrap}: external files in {len(made.blobs)} blobs", file=sys.stderr)
+    return made.built
 
 
 def built_on(source: Path, out: Path, asked: Asked, parent: Path, options: dict[str, Any]) -> BuildResult:

@@ -20,7 +20,7 @@ from storage.image import open_image
 from storage.image.build import CONVERSIONS, guess_conversion
 from storage.image.v5 import Amplifier
 from storage.plan import Segments, explain, plan_layout, plan_options
-from workbench.cli._build import Asked, built, built_on
+from workbench.cli._build import Asked, built, built_beside, built_on
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
 from workbench.cli._types import SIZE
@@ -39,6 +39,7 @@ __all__: list[str] = []
         "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
         "find /app -type f | workbench build . -o image --prefetch - --prefetch-policy blob",
         "workbench build ./next -o next --chunk-dict image/bootstrap",
+        "workbench build model -o image --attributes .nydusattributes",
         "workbench build layer2.tar -o both --parent-bootstrap image/bootstrap",
     ),
 )
@@ -66,6 +67,9 @@ __all__: list[str] = []
     show_default=True,
     help="How SRC, where it is laid over something, says what it hides.",
 )
+@click.option(
+    "--attributes", type=click.Path(path_type=Path), help="v6: which files are in blobs elsewhere, and where."
+)
 @click.option("--prefetch", multiple=True, metavar="PATH", help="A path to be read ahead, or - for a list on stdin.")
 @click.option(
     "--prefetch-policy",
@@ -84,6 +88,7 @@ def build_command(
     version: str,
     parent_bootstrap: Path | None,
     whiteout_spec: str,
+    attributes: Path | None,
     prefetch: tuple[str, ...],
     leave_out: tuple[str, ...],
     as_json: bool,
@@ -94,7 +99,9 @@ def build_command(
     paths = [path for given in prefetch for path in (sys.stdin.read().splitlines() if given == "-" else [given])]
     options |= {"version": int(version), "prefetch": paths, "progress": True}
     asked = Asked(conversion or guess_conversion(source), platform, whiteout_spec, leave_out)
-    if parent_bootstrap is not None:
+    if attributes is not None:
+        made = built_beside(source, out, asked, attributes, options)
+    elif parent_bootstrap is not None:
         made = built_on(source, out, asked, parent_bootstrap, options)
     else:
         made = built(source, out, asked, options)

@@ -61,7 +61,11 @@ def unpack_command(image: Path, out: Path | None, blobs: Blobs) -> None:
 def export_command(
     image: Path, out: Path, verity: bool, devices: bool, as_json: bool, blobs: Blobs
 ) -> None:
-    """Write a v6 image uncompressed, for the kernel's EROFS driver to mount."""
+    """Write a v6 image uncompressed, for the kernel's EROFS driver to mount.
+
+    In one file by default. With --devices, the blobs are files of their own: the kernel takes each as
+    device=FILE, and fsck.erofs (1.5 and later) wants --device=FILE for each, in the same order.
+    """
     if devices and verity:
         raise click.UsageError("a hash tree goes behind one image: --verity and --devices exclude each other")
     place = stored_blobs(image, blobs)
@@ -71,6 +75,7 @@ def export_command(
             print(json.dumps({"bootstrap": str(bootstrap), "devices": [str(file) for file in files]}))
             return
         print(f"{bootstrap}: mount -t erofs -o {','.join(f'device={file}' for file in files) or 'ro'}")
+        print(" ".join(["fsck.erofs", *(f"--device={file}" for file in files), str(bootstrap)]))
         return
     made = export_block(image, out, place, verity=verity, progress=True)
     if as_json:

@@ -8,7 +8,16 @@ from storage.events import Outcome as _Outcome
 from storage.plan import PREFETCH, READY, STORING, Reg, payer
 from workbench.replay._world import Count, Log, Request, World
 
-__all__ = ["count_arrival", "count_evicted", "count_fetched", "count_read", "count_served", "count_wait", "log_work"]
+__all__ = [
+    "count_arrival",
+    "count_evicted",
+    "count_fetched",
+    "count_read",
+    "count_refused",
+    "count_served",
+    "count_wait",
+    "log_work",
+]
 
 # Numba knows integers; enumerations it would have to be taught.
 _READ, _HIT, _WAIT, _FETCH, _REQUEST = (
@@ -17,7 +26,7 @@ _READ, _HIT, _WAIT, _FETCH, _REQUEST = (
 _DECODE, _PERSIST, _EVICT = int(_Kind.DECODE), int(_Kind.PERSIST), int(_Kind.EVICT)
 _DEMAND, _AMPLIFY, _GAP = int(_Cause.DEMAND), int(_Cause.AMPLIFY), int(_Cause.GAP)
 _REFETCH, _AHEAD = int(_Cause.REFETCH), int(_Cause.PREFETCH)
-_DROPPED = int(_Outcome.DROPPED)
+_DROPPED, _ERROR = int(_Outcome.DROPPED), int(_Outcome.ERROR)
 
 
 def _log(
@@ -60,10 +69,26 @@ def _reader(world: World, actor: int) -> int:
     return int(world.actors.job[actor])
 
 
-def count_read(world: World, actor: int, read: int) -> None:
+def count_read(world: World, actor: int, read: int, outcome: int) -> None:
     """A user read ended."""
     out = world.out
-    _log(world, _READ, 0, actor, out.start[read], out.dur[read], 0, read, -1, -1, 0, 0, 0, world.trace.size[read], 0)
+    _log(
+        world,
+        _READ,
+        0,
+        actor,
+        out.start[read],
+        out.dur[read],
+        0,
+        read,
+        -1,
+        -1,
+        0,
+        0,
+        0,
+        world.trace.size[read],
+        outcome,
+    )
 
 
 def count_served(world: World, actor: int, t: int, cost: int) -> None:
@@ -105,10 +130,23 @@ def count_wait(world: World, actor: int, t: int) -> None:
 
 def count_arrival(world: World, actor: int, t: int) -> None:
     """The last byte of a request came; nothing is admitted yet."""
+    reg, out = world.actors.reg[actor], world.out
+    _end_request(world, actor, t, 0)
+    for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
+        status = world.state.status[chunk]
+        out.fresh[chunk] = 1 if status in (READY, STORING) else 0
+
+
+def count_refused(world: World, actor: int, t: int) -> None:
+    """A request failed for good."""
+    world.out.requests[world.actors.fetch[actor], Request.FAILED] = 1
+    _end_request(world, actor, t, _ERROR)
+
+
+def _end_request(world: World, actor: int, t: int, outcome: int) -> None:
     actors, out = world.actors, world.out
     reg, read, fetch = actors.reg[actor], _reader(world, actor), actors.fetch[actor]
     since, byte = actors.since[actor], actors.byte[actor]
-    first, last = reg[Reg.FIRST], reg[Reg.LAST]
     row = out.requests[fetch]
     row[Request.DUR], row[Request.TTFB] = t - since, byte - since
     if read >= 0:
@@ -116,13 +154,10 @@ def count_arrival(world: World, actor: int, t: int) -> None:
         out.flow[read] += t - byte
     number = _log(
         world, _REQUEST, 0, actor, since, t - since, byte - since, read, fetch,
-        first, 0, row[Request.OFFSET], row[Request.LENGTH], 0, 0,
+        reg[Reg.FIRST], 0, row[Request.OFFSET], row[Request.LENGTH], 0, outcome,
     )  # fmt: skip
     if number >= 0:
         out.log[number, Log.CHUNK] = -1
-    for chunk in range(first, last + 1):
-        status = world.state.status[chunk]
-        out.fresh[chunk] = 1 if status in (READY, STORING) else 0
 
 
 def count_fetched(world: World, actor: int) -> int:

@@ -28,7 +28,7 @@ def lower_bound(workload: Workload, settings: Settings) -> I64:
     """Nanoseconds from each program's start to the end of its last read, at least: (programs,) int64.
 
     Only workload, link and CPU count, so it bounds every eviction, capacity, amplification and prefetch.
-    Jitter and waiting for a connection only make it later.
+    Jitter, slow start, spacing and waiting for a connection only make it later; a read that fails may end it sooner.
     """
     ends = np.zeros(len(workload.programs), np.int64)
     for program in range(len(ends)):
@@ -52,10 +52,10 @@ def _thread_ends(workload: Workload, settings: Settings, thread: int, cold: bool
 
 
 def _least_cost(workload: Workload, settings: Settings, part: slice) -> I64:
-    """Serving a read: from the cache, or out of a request of its own, whichever is less."""
+    """Serving a read: from the cache, maybe chunk by chunk, or out of a request of its own, whichever is less."""
     cpu = settings.cpu
-    size = workload.length[part]
-    hit = cpu.hit_ns + (size * cpu.hit_ns_per_mib >> _MIB_SHIFT)
+    copied = np.cumsum(np.append(0, workload.segments.length * cpu.hit_ns_per_mib >> _MIB_SHIFT))
+    hit = cpu.hit_ns + np.diff(copied[workload.first])[part]
     return np.where(np.diff(workload.first)[part] > 0, np.minimum(hit, cpu.fetch_ns), cpu.hit_ns)
 
 
@@ -71,6 +71,7 @@ def _arrival(workload: Workload, settings: Settings, part: slice) -> I64:
     last = workload.first[part.start + 1 : part.stop + 1] - begin - 1
     came = np.where(last >= 0, np.append(new, 0)[last], 0)
     decode = cpu.decode_ns_per_mib * np.where(last >= 0, np.append(least, 0)[last], 0)
-    whole, rest = np.divmod(came, link.bandwidth)
-    flow = whole * _SECOND - (-rest * _SECOND // link.bandwidth)
-    return np.where(came > 0, link.rtt_ns + flow + cpu.fetch_ns + (decode >> _MIB_SHIFT), 0)
+    speed = min(link.bandwidth, link.connections * (link.connection_bandwidth or link.bandwidth))
+    whole, rest = np.divmod(came, speed)
+    flow = whole * _SECOND - (-rest * _SECOND // speed)
+    return np.where(came > 0, link.rtt_ns + link.late[0] + flow + cpu.fetch_ns + (decode >> _MIB_SHIFT), 0)

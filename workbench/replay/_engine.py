@@ -8,8 +8,10 @@ and be called again.
 
 from __future__ import annotations
 
-from storage.backend._link import FOREVER, carry_to, flow_begin, jitter_of, next_end
+from storage.backend._link import FOREVER, carry_to, flow_begin, next_change, send, tries_of_next
 from storage.backend._link import NOW as _CLOCK
+from storage.backend._link import RTT as _RTT
+from storage.events import Outcome as _Outcome
 from storage.plan import (
     ABSENT,
     BLOCKED,
@@ -23,6 +25,7 @@ from storage.plan import (
     USER,
     WAIT,
     Reg,
+    abandon,
     advance,
     arrive,
     evicted,
@@ -36,6 +39,7 @@ from workbench.replay._account import (
     count_evicted,
     count_fetched,
     count_read,
+    count_refused,
     count_served,
     count_wait,
     log_work,
@@ -51,11 +55,12 @@ FULL = 1
 # Plan `reference`: how long nydusd waits for somebody else's fetch.
 _PATIENCE_NS = 2_000_000_000
 _MIB_SHIFT = 20
+_ERROR = int(_Outcome.ERROR)
 
 
 def _begin(world: World) -> None:
     """At time 0 the first program starts, and prefetching with it."""
-    world.count[Count.LINK_END] = FOREVER
+    world.count[Count.LINK_CHANGE] = FOREVER
     for worker in range(len(world.trace.thread_first) - 1, len(world.actors.phase)):
         world.actors.phase[worker] = Phase.PARK
         _take_batch(world, worker)
@@ -75,8 +80,8 @@ def run(world: World) -> int:
             return FULL
         actor = schedule.winner[1]
         t = schedule.time[actor]
-        if count[Count.LINK_END] <= t:
-            t = count[Count.LINK_END]
+        if count[Count.LINK_CHANGE] <= t:
+            t = count[Count.LINK_CHANGE]
             if t == FOREVER:
                 return DONE
             _land(world, t)
@@ -122,7 +127,7 @@ def _read_ready(world: World, actor: int, t: int) -> int:
     exact, quiet = world.options.plan == EXACT, _quiet(world)
     prefetching = len(trace.batch_first) > 1
     at(world.schedule, actor, FOREVER)
-    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_END])
+    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_CHANGE])
     read, last, asked, reads = world.actors.job[actor], trace.thread_first[actor + 1] - 1, 0, 0
     while read < last:
         begin, end = first[read], first[read + 1]
@@ -159,7 +164,7 @@ def _quiet(world: World) -> int:
     """For how long from now on nothing can be evicted, whatever is asked meanwhile."""
     if world.state.counters[CAPACITY] < 0:
         return FOREVER
-    return world.model.rtt if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
+    return int(world.link.clock[_RTT]) if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
 
 
 def _begin_read(world: World, actor: int, t: int) -> None:
@@ -275,17 +280,22 @@ def _ask(world: World, actor: int, t: int) -> None:
 
 
 def _connect(world: World, actor: int, slot: int, t: int) -> None:
-    number, model = world.count[Count.CONNECTED], world.model
-    world.count[Count.CONNECTED] = number + 1
-    world.actors.holder[slot] = actor
-    world.actors.slot[actor] = slot
-    _set(world, actor, Phase.COME, t + model.rtt + jitter_of(model.seed, number, model.jitter))
+    actors = world.actors
+    actors.holder[slot] = actor
+    actors.slot[actor] = slot
+    actors.tries[actor] = tries_of_next(world.link)
+    world.out.requests[actors.fetch[actor], Request.TRIES] = abs(actors.tries[actor])
+    world.count[Count.RETRIES] += abs(actors.tries[actor]) - 1
+    _set(world, actor, Phase.COME, send(world.link, t))
 
 
 def _flow(world: World, actor: int, t: int) -> None:
-    """The first byte is here."""
+    """The first byte is here, or the last refusal."""
     slot = world.actors.slot[actor]
     world.actors.byte[actor] = t
+    if world.actors.tries[actor] < 0:
+        _refuse(world, actor, t)
+        return
     world.actors.flowing[slot] = 1
     flow_begin(world.link, t, slot, world.out.requests[world.actors.fetch[actor], Request.LENGTH])
     _set(world, actor, Phase.FLOW, FOREVER)
@@ -293,31 +303,57 @@ def _flow(world: World, actor: int, t: int) -> None:
 
 
 def _look_at_link(world: World) -> None:
-    """Work out when the next transfer ends; one that has ended and was not taken ends now."""
-    end = next_end(world.link)
+    """Work out when the link changes; a transfer that has ended and was not taken ends now."""
+    change = next_change(world.link)
     for slot in range(len(world.actors.flowing)):
         if world.actors.flowing[slot] != 0 and world.link.left[slot] == 0:
-            end = world.link.clock[_CLOCK]
-    world.count[Count.LINK_END] = end
+            change = world.link.clock[_CLOCK]
+    world.count[Count.LINK_CHANGE] = change
 
 
 def _land(world: World, t: int) -> None:
-    """A transfer has ended: pass its connection on, admit its chunks, begin to decode."""
+    """A transfer has ended, if it is not just that one may be faster from now on: admit its chunks, begin to decode."""
     actors = world.actors
-    world.count[Count.LANDED] += 1
     carry_to(world.link, t)
     slot = 0
-    while actors.flowing[slot] == 0 or world.link.left[slot] != 0:
+    while slot < len(actors.flowing) and (actors.flowing[slot] == 0 or world.link.left[slot] != 0):
         slot += 1
+    if slot == len(actors.flowing):
+        _look_at_link(world)
+        return
     actor = actors.holder[slot]
     actors.flowing[slot] = 0
+    _pass_on(world, slot, t)
+    _look_at_link(world)
+    _admit(world, actor, t)
+
+
+def _pass_on(world: World, slot: int, t: int) -> None:
+    """The connection goes to who waits for one first."""
+    actors = world.actors
+    world.count[Count.LANDED] += 1
     actors.holder[slot] = -1
     if world.count[Count.UNQUEUED] < world.count[Count.QUEUED]:
         following = actors.queue[world.count[Count.UNQUEUED] % len(actors.queue)]
         world.count[Count.UNQUEUED] += 1
         _connect(world, following, slot, t)
-    _look_at_link(world)
-    _admit(world, actor, t)
+
+
+def _refuse(world: World, actor: int, t: int) -> None:
+    """The request failed for good: so does the read, or the batch."""
+    reg = world.actors.reg[actor]
+    count_refused(world, actor, t)
+    _pass_on(world, world.actors.slot[actor], t)
+    abandon(world.layout, world.state, world.policy, world.segments, world.marks, reg)
+    _wake(world, t)
+    if reg[Reg.KIND] == PREFETCH:
+        _end_request(world, t)
+        _look(world, actor, t)
+        return
+    if world.state.counters[BLOCKED] == 0:
+        _unpark(world, t)
+    world.count[Count.FAILURES] += 1
+    _end_read(world, actor, t, _ERROR)
 
 
 def _admit(world: World, actor: int, t: int) -> None:
@@ -343,9 +379,14 @@ def _store(world: World, actor: int, t: int) -> None:
     persisted(world.state, reg)
     _wake(world, t)
     if reg[Reg.KIND] == PREFETCH:
-        world.count[Count.BUSY] -= 1
-        if world.count[Count.ALIVE] == 0 and world.count[Count.BUSY] == 0:
-            _next_program(world, t)
+        _end_request(world, t)
+
+
+def _end_request(world: World, t: int) -> None:
+    """A worker's request is over; the last one lets the next program start."""
+    world.count[Count.BUSY] -= 1
+    if world.count[Count.ALIVE] == 0 and world.count[Count.BUSY] == 0:
+        _next_program(world, t)
 
 
 def _complete(world: World, actor: int, t: int) -> None:
@@ -355,9 +396,13 @@ def _complete(world: World, actor: int, t: int) -> None:
         if world.actors.phase[actor] != Phase.IDLE:
             _set(world, actor, Phase.LOOK, t)
         return
+    _end_read(world, actor, t, 0)
+
+
+def _end_read(world: World, actor: int, t: int, outcome: int) -> None:
     read = world.actors.job[actor]
     world.out.dur[read] = t - world.out.start[read]
-    count_read(world, actor, read)
+    count_read(world, actor, read, outcome)
     read += 1
     if read < world.trace.thread_first[actor + 1]:
         world.actors.job[actor] = read

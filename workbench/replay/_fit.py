@@ -16,6 +16,7 @@ from workbench.replay._cpu import Cpu, calibrate
 __all__ = ["Fit", "fit"]
 
 I64 = npt.NDArray[np.int64]
+_QUANTILES = 9
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Fit:
 def fit(events: pa.Table, connections: int = 8) -> Fit:
     """Fit link and processor to a live run.
 
-    The round trip is the least time to a first byte, and what comes on top jitter of the same mean;
+    The round trip is the least time to a first byte, and what comes on top a distribution;
     the bandwidth is what came while anything flowed. `calibrate` gives the processor.
 
     Parameters
@@ -71,11 +72,11 @@ def fit(events: pa.Table, connections: int = 8) -> Fit:
     unqueued = _overlaps(start, start + spent) < connections
     prompt = first[unqueued] if unqueued.any() else first
     rtt = int(prompt.min())
-    late = int((prompt - rtt).mean())
+    late = np.quantile(prompt - rtt, np.linspace(0, 1, _QUANTILES)).astype(np.int64)
     bandwidth = max(int(length.sum() * 1e9 / max(_union(start + first, start + spent), 1)), connections)
-    link = Link(rtt_ns=rtt, bandwidth=bandwidth, connections=connections, jitter_ns=2 * late)
+    link = Link(rtt_ns=rtt, bandwidth=bandwidth, connections=connections, jitter_ns=tuple(late.tolist()))
     alone = _overlaps(start, start + spent) == 0
-    predicted = rtt + late + length[alone] * 1e9 / bandwidth
+    predicted = rtt + int(late.mean()) + length[alone] * 1e9 / bandwidth
     ratio = predicted / np.maximum(spent[alone], 1)
     middle = float(np.median(ratio)) if alone.any() else float("nan")
     apart = float(np.median(np.abs(ratio - middle))) if alone.any() else float("nan")

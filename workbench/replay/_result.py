@@ -128,6 +128,8 @@ class Result:
             "bytes_by_cause": by_cause,
             "fetched": int(count[Count.CHUNKS]),
             "bytes_decoded": int(count[Count.DECODED]),
+            "failures": int(count[Count.FAILURES]),
+            "retries": int(count[Count.RETRIES]),
             "evictions": int(count[Count.EVICTIONS]),
             "bytes_evicted": int(count[Count.EVICTED]),
             "wasted_prefetch_bytes": int(count[Count.WASTED] + out.ahead.sum()),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.backend._link import new_link
+from storage.backend._shape import new_link
 from storage.errors import TraceError
 from storage.plan import REGISTERS, Layout, Segments, batch_end, new_state, plan_layout, plan_options
 from workbench.replay._along import widened
@@ -107,16 +107,13 @@ def new_world(workload: Workload, settings: Settings, record: bool, policy: Any)
             batch_first=batches + len(workload.segments.chunk),
         ),
         model=Model(
-            rtt=link.rtt_ns,
-            jitter=link.jitter_ns,
-            seed=link.seed,
             hit=cpu.hit_ns,
             copy=cpu.hit_ns_per_mib,
             fetch=cpu.fetch_ns,
             decode=cpu.decode_ns_per_mib,
             recording=int(record),
         ),
-        link=new_link(link.connections, link.bandwidth),
+        link=new_link(link),
         actors=_actors(threads + workers, link.connections),
         schedule=new_schedule(threads + workers),
         count=np.zeros(COUNTERS, np.int64),
@@ -158,6 +155,7 @@ def _actors(actors: int, connections: int) -> Actors:
         byte=column(),
         fetch=column(),
         slot=column(),
+        tries=column(),
         queue=column(),
         holder=column(connections, -1),
         flowing=column(connections),

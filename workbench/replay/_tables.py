@@ -38,7 +38,7 @@ def by_chunk(requests: I64, segments: I64, layout: Layout) -> pa.Table:
     segments
         The chunk of each segment of the reads.
     """
-    chunks = len(layout.size)
+    chunks, requests = len(layout.size), requests[requests[:, Request.FAILED] == 0]
     first, last = requests[:, Request.FIRST], requests[:, Request.LAST]
     came = np.full(chunks, _LAST)
     for begin, end, at in zip(first, last, requests[:, Request.T] + requests[:, Request.DUR], strict=True):
@@ -77,7 +77,8 @@ def over_time(requests: I64) -> pa.Table:
         return np.searchsorted(np.sort(times), t, side="right")
 
     order = np.argsort(over, kind="stable")
-    came = np.concatenate([[0], np.cumsum(requests[order, Request.LENGTH])])
+    length = np.where(requests[:, Request.FAILED] == 0, requests[:, Request.LENGTH], 0)
+    came = np.concatenate([[0], np.cumsum(length[order])])
     return pa.table(
         {
             "t_ns": t,

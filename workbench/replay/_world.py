@@ -53,11 +53,8 @@ class Trace(NamedTuple):
 
 
 class Model(NamedTuple):
-    """Link and CPU: nanoseconds, and nanoseconds for each MiB."""
+    """The CPU: nanoseconds, and nanoseconds for each MiB."""
 
-    rtt: int
-    jitter: int
-    seed: int
     hit: int
     copy: int
     fetch: int
@@ -73,7 +70,7 @@ class Phases(NamedTuple):
     LOOK: int = 2  # it is about to ask the decider
     SERVE: int = 3  # copying from the cache
     QUEUE: int = 4  # for a connection
-    COME: int = 5  # until the first byte
+    COME: int = 5  # until the first byte, or the last refusal
     FLOW: int = 6  # until the last byte
     DECODE: int = 7
     WAIT: int = 8  # for somebody else's fetch
@@ -101,6 +98,8 @@ class Actors(NamedTuple):
         The request, as a row of `Out.requests`.
     slot
         The connection.
+    tries
+        How often the request is sent; negative if it fails for good.
     queue
         Who waits for a connection: a ring.
     holder : (connections,)
@@ -116,6 +115,7 @@ class Actors(NamedTuple):
     byte: Any
     fetch: Any
     slot: Any
+    tries: Any
     queue: Any
     holder: Any
     flowing: Any
@@ -124,16 +124,16 @@ class Actors(NamedTuple):
 class Counters(NamedTuple):
     """Entries of `World.count`."""
 
-    LINK_END: int = 0  # when the next transfer ends
+    LINK_CHANGE: int = 0  # when the next transfer ends, or may be faster
     STARTED: int = 1  # programs so far; the last is under way
     ALIVE: int = 2  # threads of it that still read
     BUSY: int = 3  # workers with a request under way
     WAITING: int = 4  # threads that wait for a chunk
     BATCH: int = 5  # the next to be taken
-    CONNECTED: int = 6  # requests that got a connection so far: the number that jitter is drawn by
-    QUEUED: int = 7  # ends of the ring
-    UNQUEUED: int = 8
-    REQUESTS: int = 9  # rows used
+    QUEUED: int = 6  # ends of the ring
+    UNQUEUED: int = 7
+    REQUESTS: int = 8  # rows used
+    FAILURES: int = 9  # reads
     LOGGED: int = 10
     LANDED: int = 11  # requests that are over
     HIT: int = 12  # bytes by where they came from
@@ -146,6 +146,7 @@ class Counters(NamedTuple):
     WASTED: int = 19  # bytes prefetched and gone unread
     HITS: int = 20  # how often
     WAITS: int = 21
+    RETRIES: int = 22
 
 
 Count = Counters()
@@ -168,6 +169,8 @@ class Requests(NamedTuple):
     GAP: int = 10
     REFETCH: int = 11
     PREFETCH: int = 12
+    TRIES: int = 13
+    FAILED: int = 14
 
 
 Request = Requests()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from storage.cache.maps import ChunkMap
 from storage.cache.stores._base import BlobFile, Source
 from storage.codec import PAGE_SIZE, PageCipher, buffer
@@ -25,7 +27,7 @@ class EncryptedFile(BlobFile):
     is_plain = False
 
     def __init__(self, path: Path, size: int, source: Source, chunk_map: ChunkMap, cipher: PageCipher) -> None:
-        if any(source.layout.offset[row] % PAGE_SIZE for row in source.rows):
+        if (np.asarray(source.layout.offset[source.rows.start : source.rows.stop]) % PAGE_SIZE).any():
             chunk_map.close()
             message = "chunks that do not begin at a page cannot be encrypted in the cache"
             raise UnsupportedError(message, blob=source.info.blob_id, field="cache.filecache.enable_encryption")

@@ -1,6 +1,7 @@
 """Building images: from a directory, a tar, or again from an image."""
 
 from storage.image.build._build import BuildResult, StreamedTree, build
+from storage.image.build._external import ExternalBuilt, build_external
 from storage.image.build._image_tree import image_tree
 from storage.image.build._layer import CONVERSIONS, build_layer, build_stargz_toc, guess_conversion
 from storage.image.build._node import Node, directory_tree, walk
@@ -11,11 +12,13 @@ from storage.image.build._tar_tree import TarTree, tar_content
 __all__ = [
     "CONVERSIONS",
     "BuildResult",
+    "ExternalBuilt",
     "Node",
     "StreamedTree",
     "TarStream",
     "TarTree",
     "build",
+    "build_external",
     "build_layer",
     "build_stargz_toc",
     "directory_tree",

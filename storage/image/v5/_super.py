@@ -34,6 +34,7 @@ _FEATURES = (
     BlobFeatures.ALIGNED
     | BlobFeatures.INLINED_FS_META
     | BlobFeatures.IS_CHUNKDICT_GENERATED
+    | BlobFeatures.IS_SEPARATED_WITH_PREFETCH_FILES
     | BlobFeatures.HAS_TAR_HEADER
     | BlobFeatures.HAS_TOC
     | BlobFeatures.CAP_TAR_TOC

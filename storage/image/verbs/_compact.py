@@ -19,12 +19,15 @@ __all__ = ["compact", "to_compact"]
 
 
 def to_compact(image: Image, min_used: float) -> npt.NDArray[np.int64]:
-    """Chunks that files use of blobs of which less than the share `min_used` is used, by bytes uncompressed."""
+    """Chunks that files use of blobs of which less than the share `min_used` is used.
+
+    By bytes uncompressed; of v5, whose images do not tell of chunks that no file uses, by bytes as stored.
+    """
     chunks, count = image.chunks, len(image.infos)
     used = np.zeros(len(chunks), np.bool_)
     used[image.extents.chunk] = True
-    size = chunks.uncompressed_size
-    whole = np.bincount(chunks.blob, size, count)
+    size = chunks.uncompressed_size if image.version == 6 else chunks.compressed_size
+    whole = np.bincount(chunks.blob, size, count) if image.version == 6 else image.blobs.compressed_size
     share = np.bincount(chunks.blob, np.where(used, size, 0), count) / np.maximum(whole, 1)
     rows: npt.NDArray[np.int64] = np.flatnonzero(used & (share < min_used)[chunks.blob])
     return rows

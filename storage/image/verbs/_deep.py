@@ -21,7 +21,7 @@ from storage.progress import progress_bar
 
 __all__ = ["runs", "verify_chunks"]
 
-_SPAN = 4 << 20  # bytes that one task reads at once
+_SPAN = 1 << 20  # bytes that one task reads at once: few enough to stay in the cache until they are decoded
 _AHEAD = 8
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from storage.codec import crc32c
+from storage.codec import Compressor, crc32c
 from storage.errors import ConfigError, UnsupportedError
 from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
 from storage.image._locate import Located, locate
-from storage.image._ondisk import CHUNK_HAS_CRC32, CHUNK_IS_COMPRESSED, RECORD_IS_ENCRYPTED
+from storage.image._ondisk import BLOCK_SIZE, CHUNK_HAS_CRC32, CHUNK_IS_COMPRESSED, RECORD_IS_ENCRYPTED
 from storage.image._open import Bootstrap, open_bootstrap, open_image
 from storage.image._source import BlobSource, save_blob
 from storage.image.blob_info import BlobFeatures, BlobInfo
@@ -36,6 +36,7 @@ from storage.image.build._prefetch import arrange
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
 from storage.image.build._toc import Toc
+from storage.image.build._v5_bootstrap import dump_bootstrap as v5_dump
 from storage.image.tables import PLAIN
 from storage.image.verbs._chunk_lists import Gathered
 from storage.image.verbs._inspect import paths_by_row
@@ -94,7 +95,7 @@ def rebuild(
     Raises
     ------
     UnsupportedError
-        If it is a v5 image.
+        If it is a tarfs.
     FormatError, MissingBlobError, IntegrityError
         If the image cannot be read.
     ConfigError
@@ -102,8 +103,8 @@ def rebuild(
     """
     located = locate(path, blobs)
     bootstrap, image, out = open_bootstrap(located), open_image(path, blobs), Path(out)
-    if image.version != 6:
-        raise UnsupportedError(f"is a RAFS v{image.version} image, whose blobs cannot be made anew yet", path=path)
+    if image.block_size != BLOCK_SIZE:
+        raise UnsupportedError("is a tarfs, whose blobs are tars", path=path)
     infos = tuple(named(info, located.path) for info in bootstrap.infos)
     moved = choose(image)
     try:
@@ -149,7 +150,7 @@ def _write(
         recipe = _recipe(infos[int(image.chunks.blob[moved[0]])])
         with partial.open("wb") as file, Sink(file) as sink, ChunkReader(image, located.blobs) as reader:
             _move(image, reader, _shown(moved, progress), recipe, rows, chunks, sink)
-            info = write_meta(chunks, sink, recipe, Toc())
+            info = write_meta(chunks, sink, recipe, Toc()) if image.version == 6 else _without_meta(chunks, recipe)
             info = replace(info, blob_id=sink.hexdigest(), features=info.features | features)
     new = [
         replace(info if blob == OWN and info else infos[blob], blob_index=at) for at, blob in enumerate(chunks.blobs)
@@ -157,10 +158,34 @@ def _write(
     root = image_tree(image, located.blobs, rows)
     listed = _listed(image, root)
     compressor, digester = algorithms(bootstrap.block.flags)
-    end = place_nodes(root, image.chunk_size)
-    made = dump_bootstrap(root, end, chunks, new, compressor, digester, image.chunk_size, listed)
+    options = (compressor, digester, image.chunk_size)
+    if image.version == 5:
+        made = v5_dump(root, chunks, new, *options, listed or None)
+    else:
+        made = dump_bootstrap(root, place_nodes(root, image.chunk_size), chunks, new, *options, listed)
     own = next((each for each, blob in zip(new, chunks.blobs, strict=True) if blob == OWN), None)
     return made, new, own
+
+
+def _without_meta(chunks: ChunkList, recipe: Recipe) -> BlobInfo:
+    """The new blob of a v5 image, which has nothing but chunks; it has no id yet."""
+    first, last = chunks.own[0], chunks.own[-1]
+    end = chunks.uncompressed_offset[last] + chunks.uncompressed_size[last]
+    return BlobInfo(
+        blob_index=chunks.blob[first],
+        blob_id="",
+        features=BlobFeatures.CAP_TAR_TOC,
+        compressed_size=chunks.compressed_offset[last] + chunks.compressed_size[last],
+        uncompressed_size=-(-end // BLOCK_SIZE) * BLOCK_SIZE,
+        chunk_size=recipe.chunk_size,
+        chunk_count=len(chunks.own),
+        compressor=recipe.compressor,
+        digester=recipe.digester,
+        meta_ci_compressor=Compressor.NONE,
+        meta_ci_offset=0,
+        meta_ci_compressed_size=0,
+        meta_ci_uncompressed_size=0,
+    )
 
 
 def _shown(rows: I64, progress: bool) -> Iterable[int]:
@@ -236,7 +261,7 @@ def _move(
         )
         chunks.units.append(unit)
         out.write(stored)
-        place, index = -(-(place + len(plain)) // 4096) * 4096, index + 1
+        place, index = -(-(place + len(plain)) // BLOCK_SIZE) * BLOCK_SIZE, index + 1
 
 
 def _stored(

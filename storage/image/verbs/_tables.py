@@ -12,6 +12,7 @@ from storage.errors import StorageError
 from storage.image._image import Image
 from storage.image._inodes import is_kind
 from storage.image._ondisk import BLOCK_SIZE
+from storage.image.blob_info import BlobFeatures
 from storage.image.verbs._report import Problem, problem_of
 
 __all__ = ["table_problems"]
@@ -88,8 +89,10 @@ def _targets_and_xattrs(image: Image) -> Iterator[Problem]:
 def _extents(image: Image) -> Iterator[Problem]:
     chunks, extents = image.chunks, image.extents
     size = chunks.uncompressed_size[extents.chunk]
+    outside = np.array([info.has_feature(BlobFeatures.EXTERNAL) for info in image.infos], np.bool_)
+    named = chunks.has_digest | outside[chunks.blob]  # of external blobs a builder need not know them
     wrong: dict[str, Bool] = {
-        "a chunk that has no digest": ~chunks.has_digest[extents.chunk] & (image.block_size == BLOCK_SIZE),  # but tarfs
+        "a chunk that has no digest": ~named[extents.chunk] & (image.block_size == BLOCK_SIZE),  # but tarfs
         "a chunk of another length": size != extents.length,
     }
     for what, rows in wrong.items():

@@ -74,10 +74,32 @@ def test_errors_come_through(folder: Path) -> None:
     assert reader.read_into(memoryview(bytearray(1)), 0).received == 1
 
 
+def test_refused_by_the_link(folder: Path) -> None:
+    """A request whose every try is refused fails after as many round trips, and frees its connection."""
+    link = Link(rtt_ns=5 * MS, bandwidth=10**9, connections=1, errors_ppm=1_000_000, retries=2)
+    reader = ShapedBackend(LocalFs(folder), link).get_reader("blob")
+    for _ in range(2):
+        start = time.monotonic_ns()
+        with pytest.raises(BackendError, match="refused 3 tries"):
+            reader.read_into(memoryview(bytearray(1)), 0)
+        assert time.monotonic_ns() - start >= 15 * MS
+
+
+def test_slow_start_and_pace(folder: Path) -> None:
+    """700 bytes of a window of 100 take three round trips more; the next request waits for its turn."""
+    link = Link(rtt_ns=10 * MS, bandwidth=10**9, window=100, requests_per_second=10)
+    backend = ShapedBackend(LocalFs(folder), link)
+    assert read_ns(backend, 700) >= 40 * MS
+    assert read_ns(backend, 1) >= 60 * MS
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"rtt_ns": -1}, {"jitter_ns": -1}, {"bandwidth": 0}, {"connections": 0}, {"bandwidth": 3, "connections": 4}],
-)
+    [
+        {"rtt_ns": -1}, {"jitter_ns": -1}, {"bandwidth": 0}, {"connections": 0}, {"bandwidth": 3, "connections": 4},
+        {"jitter_ns": (5, 3)}, {"errors_ppm": 1_000_001}, {"window": -1}, {"retries": -1},
+    ],
+)  # fmt: skip
 def test_no_such_link(wrong: dict[str, int]) -> None:
     """A link that cannot be is refused."""
     with pytest.raises(ConfigError):

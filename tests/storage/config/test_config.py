@@ -88,6 +88,7 @@ _FULL: dict[str, Any] = {
             "enable_encryption": True,
             "enable_convergent_encryption": True,
             "encryption_key": "SECRET-cache",
+            "dedup_db": "/cache/index.db",
         },
         "fscache": {"work_dir": "/fscache"},
     },

@@ -50,15 +50,19 @@ def put(layout: Path, data: bytes, **more: object) -> dict[str, Any]:
     return {"digest": f"sha256:{name}", "size": len(data), **more}
 
 
-def make_layout(layout: Path, platforms: tuple[str, ...] = ("amd64",)) -> Path:
+def make_layout(layout: Path, platforms: tuple[str, ...] = ("amd64",), packs: Any = PACKS) -> Path:
     """An OCI layout with an image of the layers for each platform, each layer compressed in another way."""
     found = []
     for arch in platforms:
+        tars = [tar_of(files) for files in ({"arch": arch.encode()} | LAYERS[0], *LAYERS[1:])]
         layers = [
-            put(layout, pack(tar_of(files)), mediaType=f"application/vnd.oci.image.layer.v1.tar{suffix}")
-            for files, (suffix, pack) in zip(({"arch": arch.encode()} | LAYERS[0], *LAYERS[1:]), PACKS, strict=True)
+            put(layout, pack(tar), mediaType=f"application/vnd.oci.image.layer.v1.tar{suffix}")
+            for tar, (suffix, pack) in zip(tars, packs, strict=True)
         ]
-        manifest = {"schemaVersion": 2, "config": put(layout, b"{}", mediaType="x"), "layers": layers}
+        diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
+        config = {"architecture": arch, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        described = put(layout, json.dumps(config).encode(), mediaType="application/vnd.oci.image.config.v1+json")
+        manifest = {"schemaVersion": 2, "config": described, "layers": layers}
         kind = "application/vnd.oci.image.manifest.v1+json"
         platform = {"os": "linux", "architecture": arch}
         found.append(put(layout, json.dumps(manifest).encode(), mediaType=kind, platform=platform))
@@ -137,14 +141,14 @@ def test_skopeo_agrees(tmp_path: Path) -> None:
     """A docker archive that skopeo makes of the layout gives the same tree."""
     if shutil.which("skopeo") is None:
         pytest.skip("skopeo is not installed")
-    layout = make_layout(tmp_path / "layout")
+    layout = make_layout(tmp_path / "layout", packs=(PACKS[0], PACKS[2], PACKS[0]))  # docker images have no zstd
     done = subprocess.run(
         ["skopeo", "copy", "--insecure-policy", f"oci:{layout}", f"docker-archive:{tmp_path}/a.tar:x:y"],
         capture_output=True,
+        text=True,
         check=False,
     )
-    if done.returncode:
-        pytest.skip(f"skopeo cannot convert it: {done.stderr[-200:]!r}")
+    assert done.returncode == 0, done.stderr
     build(LayeredTree(docker_layers(tmp_path / "a.tar")), tmp_path / "image")
     assert contents(tmp_path / "image", tmp_path / "cache") == MERGED | {"arch": b"amd64"}
 

@@ -68,8 +68,8 @@ def workload_of(
 
 
 @st.composite
-def cases(draw: st.DrawFn, **fixed: object) -> tuple[Workload, Settings]:
-    """A workload, and settings for it; `fixed` ones are as given."""
+def cases(draw: st.DrawFn, calm: bool = False, **fixed: object) -> tuple[Workload, Settings]:
+    """A workload, and settings for it; `fixed` ones are as given. On a `calm` link nothing is refused."""
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     layout = layout_of(rng, draw(st.integers(6, 40)), draw(st.integers(1, 2)))
     threads, programs = draw(st.integers(1, 4)), draw(st.integers(1, 3))
@@ -88,8 +88,13 @@ def cases(draw: st.DrawFn, **fixed: object) -> tuple[Workload, Settings]:
             rtt_ns=draw(st.sampled_from([0, 1, 1_000_000, 900_000_000])),
             bandwidth=draw(st.sampled_from([1_000_000, 24_999_999, 10**9])),
             connections=draw(st.integers(1, 4)),
-            jitter_ns=draw(st.sampled_from([0, 3, 2_000_000])),
+            jitter_ns=draw(st.sampled_from([0, 3, 2_000_000, (0, 5, 5, 3_000_000)])),
             seed=draw(st.integers(0, 99)),
+            connection_bandwidth=draw(st.sampled_from([0, 300_000, 10_000_000])),
+            window=draw(st.sampled_from([0, 14_600])),
+            requests_per_second=draw(st.sampled_from([0, 7, 1_000])),
+            errors_ppm=0 if calm else draw(st.sampled_from([0, 0, 200_000])),
+            retries=draw(st.integers(0, 2)),
         ),
         "cpu": Cpu(*draw(st.tuples(*[st.sampled_from([0, 1, 777, 1_000_000])] * 4))),
     }

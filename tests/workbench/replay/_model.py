@@ -1,6 +1,6 @@
 """The replay engine once more, from its description: plain Python, one generator an actor, slow and obvious.
 
-Only the decider, the policies and the jitter's random numbers are shared with the engine.
+Only the decider, the policies and the keyed random numbers are shared with the engine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from storage.backend._link import jitter_of
+from storage.backend import Link
+from storage.backend._draws import draw, quantile_of, tries_of
 from storage.plan import (
     ABSENT,
     BLOCKED,
@@ -37,35 +38,70 @@ from workbench.replay._settings import prefetch_rows
 PATIENCE = 2_000_000_000
 MIB = 1 << 20
 BILLION = 1_000_000_000
+RESTART = 200_000_000
 Process = Generator[float, None, None]
 
 
 class Pipe:
-    """Transfers that share a bandwidth: equal whole shares, what is left over to the lowest slot."""
+    """Transfers that share a bandwidth max-min fairly, each no faster than its connection is."""
 
-    def __init__(self, bandwidth: int) -> None:
-        self.bandwidth = bandwidth
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.cap = min(link.connection_bandwidth or link.bandwidth, link.bandwidth)
+        self.slow = link.window > 0 and link.rtt_ns > 0
         self.now = 0
         self.left: dict[int, int] = {}
+        self.limit = dict.fromkeys(range(link.connections), 0 if self.slow else self.cap)
+        self.grow: dict[int, int] = {}
+        self.idle: dict[int, float] = dict.fromkeys(range(link.connections), -math.inf)
+
+    def begin(self, slot: int, length: int) -> None:
+        self.left[slot] = length * BILLION
+        if self.slow and length:
+            if self.now - self.idle[slot] > RESTART + self.link.rtt_ns:
+                self.limit[slot] = min(max(self.link.window * BILLION // self.link.rtt_ns, 1), self.cap)
+            if self.limit[slot] < self.cap:
+                self.grow[slot] = self.now + self.link.rtt_ns
 
     def rates(self) -> dict[int, int]:
         """Billionths of bytes a nanosecond, of transfers that still have bytes to carry."""
-        active = sorted(slot for slot, left in self.left.items() if left)
-        if not active:
-            return {}
-        share, rest = divmod(self.bandwidth, len(active))
-        return {slot: share + (rest if slot == active[0] else 0) for slot in active}
+        waiting = sorted(slot for slot, left in self.left.items() if left)
+        rest, given = self.link.bandwidth, dict[int, int]()
+        while waiting:
+            share = rest // len(waiting)
+            modest = [slot for slot in waiting if self.limit[slot] <= share]
+            if not modest:
+                break
+            for slot in modest:
+                given[slot] = self.limit[slot]
+                rest -= self.limit[slot]
+                waiting.remove(slot)
+        for slot in list(waiting):
+            share, over = divmod(rest, len(waiting))
+            given[slot] = min(share + over, self.limit[slot])
+            rest -= share + over
+            waiting.remove(slot)
+        return given
 
-    def next_end(self) -> float:
-        """When the next transfer ends; one that has ended already ends now."""
+    def next_change(self) -> float:
+        """When a transfer ends or may be faster; one that has ended already ends now."""
         if 0 in self.left.values():
             return self.now
-        return min((self.now - -self.left[slot] // rate for slot, rate in self.rates().items()), default=math.inf)
+        ends = [self.now - -self.left[slot] // rate for slot, rate in self.rates().items()]
+        return min([*ends, *self.grow.values()], default=math.inf)
 
     def carry(self, until: int) -> None:
-        """Let bytes flow until then; nothing ends on the way."""
+        """Let bytes flow until then; nothing changes on the way."""
         for slot, rate in self.rates().items():
             self.left[slot] = max(self.left[slot] - rate * (until - self.now), 0)
+            if not self.left[slot]:
+                self.idle[slot] = until
+                self.grow.pop(slot, None)
+            elif self.grow.get(slot) == until:
+                self.limit[slot] = min(2 * self.limit[slot], self.cap)
+                del self.grow[slot]
+                if self.limit[slot] < self.cap:
+                    self.grow[slot] = until + self.link.rtt_ns
         self.now = until
 
 
@@ -86,11 +122,13 @@ class Model:
             rows = rows[end:]
         self.threads = len(workload.thread_first) - 1
         self.now = 0
-        self.pipe = Pipe(settings.link.bandwidth)
+        self.pipe = Pipe(settings.link)
         self.free = set(range(settings.link.connections))
         self.holder: dict[int, int] = {}
         self.queue: deque[int] = deque()
-        self.connected = 0
+        self.sent = 0
+        self.next_send = 0
+        self.tries: dict[int, int] = {}
         self.when: dict[int, float] = {}
         self.actors: dict[int, Process] = {}
         self.waiting: dict[int, int] = {}
@@ -113,12 +151,12 @@ class Model:
         while True:
             actor = min(self.when, key=lambda a: (self.when[a], a), default=None)
             t = math.inf if actor is None else self.when[actor]
-            end = self.pipe.next_end()
-            if end == t == math.inf:
+            change = self.pipe.next_change()
+            if change == t == math.inf:
                 return self
-            self.now = int(min(t, end))
+            self.now = int(min(t, change))
             self.pipe.carry(self.now)
-            if end <= t:
+            if change <= t:
                 self.land()
             else:
                 assert actor is not None
@@ -158,7 +196,8 @@ class Model:
             part = slice(*work.first[read : read + 2])
             segments = Segments(*(column[part].tolist() for column in work.segments))
             if segments.chunk:
-                yield from self.do(thread, self.decider.begin(segments, USER), read)
+                came = yield from self.do(thread, self.decider.begin(segments, USER), read)
+                self.totals["failures"] += not came
             else:
                 yield self.now + model.hit_ns
                 if self.decider.state.counters[BLOCKED] == 0:
@@ -181,8 +220,8 @@ class Model:
     def take_batch(self) -> list[int]:
         return self.batches.popleft() if self.batches else []
 
-    def do(self, actor: int, read: Read, number: int) -> Process:
-        """A read, or a batch, from its first look to its end."""
+    def do(self, actor: int, read: Read, number: int) -> Generator[float, None, bool]:
+        """A read, or a batch, from its first look to its end; false if a read failed."""
         waited: set[int] = set()
         while True:
             while number < 0 and not self.alive:
@@ -191,7 +230,7 @@ class Model:
             if number >= 0 and self.decider.state.counters[BLOCKED] == 0:
                 self.unpark()
             if action == COMPLETE:
-                return
+                return True
             if action == SERVE:
                 yield self.now + self.serve(read, waited)
                 self.decider.served(read)
@@ -199,7 +238,9 @@ class Model:
                 waited.add(read.reg[Reg.POS] if self.settings.plan == "exact" else read.reg[Reg.SCAN])
                 yield from self.wait(actor, read, number)
             elif action == FETCH:
-                yield from self.fetch(actor, read, number)
+                came = yield from self.fetch(actor, read, number)
+                if number >= 0 and not came:
+                    return False
             else:
                 yield from self.park(actor)
 
@@ -241,13 +282,12 @@ class Model:
                 del self.waiting[actor]
                 self.when[actor] = self.now
 
-    def fetch(self, actor: int, read: Read, number: int) -> Process:
+    def fetch(self, actor: int, read: Read, number: int) -> Generator[float, None, bool]:
         layout, asked = self.decider.layout, self.now
         offset, length = layout.start[read.chunks[0]], layout.end[read.chunks[-1]] - layout.start[read.chunks[0]]
         row = {"t_ns": asked, "read": number, "first": read.chunks[0], "last": read.chunks[-1]}
-        row |= {"offset": offset, "length": length} | dict.fromkeys(
-            ("demand", "amplify", "gap", "refetch", "prefetch"), 0
-        )
+        row |= {"offset": offset, "length": length}
+        row |= dict.fromkeys(("demand", "amplify", "gap", "refetch", "prefetch", "failed"), 0)
         self.requests.append(row)
         self.busy += number < 0
         if self.free:
@@ -259,37 +299,69 @@ class Model:
             self.queue.append(actor)
             yield math.inf
         byte, slot = self.now, next(slot for slot, holder in self.holder.items() if holder == actor)
-        self.pipe.left[slot] = length * BILLION
-        yield math.inf
+        row["tries"] = abs(self.tries[actor])
+        if self.tries[actor] > 0:
+            self.pipe.begin(slot, length)
+            yield math.inf
+        else:
+            row["failed"] = 1
+            self.pass_on(slot)
         row |= {"dur_ns": self.now - asked, "ttfb_ns": byte - asked}
         if number >= 0:
             self.times[number, 2] += byte - asked
             self.times[number, 3] += self.now - byte
+        if row["failed"]:
+            self.give_up(read, number)
+            return False
         decoded = self.admit(read, number, row)
         self.wake()
         yield self.now + self.settings.cpu.fetch_ns + decoded * self.settings.cpu.decode_ns_per_mib // MIB
         self.decider.persisted(read)
         self.wake()
+        self.end_request(number)
+        return True
+
+    def give_up(self, read: Read, number: int) -> None:
+        """The request was refused for good."""
+        self.decider.abandon(read)
+        self.wake()
+        if number >= 0 and self.decider.state.counters[BLOCKED] == 0:
+            self.unpark()
+        self.end_request(number)
+
+    def end_request(self, number: int) -> None:
         self.busy -= number < 0
         if number < 0 and not self.alive and not self.busy:
             self.next_program()
 
     def connect(self, actor: int, slot: int) -> None:
         link = self.settings.link
-        late = jitter_of(link.seed, self.connected, link.jitter_ns)
-        self.connected += 1
+        at = max(self.now, self.next_send)
+        self.next_send = at + (BILLION // link.requests_per_second if link.requests_per_second else 0)
+        self.tries[actor] = tries_of(link.seed, self.sent, link.errors_ppm, link.retries)
+        for attempt in range(abs(self.tries[actor])):
+            at += link.rtt_ns + quantile_of(link.late, draw(link.seed, self.sent, 2 * attempt + 1))
+        self.sent += 1
+        self.totals["retries"] += abs(self.tries[actor]) - 1
         self.holder[slot] = actor
-        self.when[actor] = self.now + link.rtt_ns + late
+        self.when[actor] = at
 
     def land(self) -> None:
-        slot = min(slot for slot, left in self.pipe.left.items() if left == 0)
+        """A transfer is through, if it is not just that one may be faster now."""
+        slot = min((slot for slot, left in self.pipe.left.items() if left == 0), default=None)
+        if slot is None:
+            return
         del self.pipe.left[slot]
-        actor = self.holder.pop(slot)
+        actor = self.holder[slot]
+        self.pass_on(slot)
+        self.resume(actor)
+
+    def pass_on(self, slot: int) -> None:
+        del self.holder[slot]
         if self.queue:
             self.connect(self.queue.popleft(), slot)
         else:
             self.free.add(slot)
-        self.resume(actor)
 
     def admit(self, read: Read, number: int, row: dict[str, Any]) -> int:
         """Chunks arrive; returns the bytes to decode."""

@@ -23,7 +23,7 @@ FREE = Cpu(0, 0, 0, 0)
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases())
+@given(cases(calm=True))
 def test_ledgers_balance(case: tuple[Workload, Settings]) -> None:
     """Events pass the audit, and count what the totals count."""
     workload, circumstances = case
@@ -46,7 +46,7 @@ def test_ledgers_balance(case: tuple[Workload, Settings]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases())
+@given(cases(calm=True))
 def test_split_adds_up(case: tuple[Workload, Settings]) -> None:
     """Every nanosecond up to the last read is spent on exactly one thing."""
     result = replay(case[0], None, case[1])
@@ -56,7 +56,7 @@ def test_split_adds_up(case: tuple[Workload, Settings]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(cases())
+@given(cases(calm=True))
 def test_events_give_the_same_split(case: tuple[Workload, Settings]) -> None:
     """What `view` works out from the events of a replay is what the replay says itself."""
     workload, circumstances = case
@@ -78,7 +78,7 @@ def test_same_again(case: tuple[Workload, Settings]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(plan="exact", eviction="none"))
+@given(cases(calm=True, plan="exact", eviction="none"))
 def test_each_chunk_once(case: tuple[Workload, Settings]) -> None:
     """Without a bound, plan `exact` fetches a chunk that it may keep at most once, whoever asks for it."""
     workload, circumstances = case

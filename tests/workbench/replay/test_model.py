@@ -9,7 +9,18 @@ from tests.workbench.replay._cases import cases
 from tests.workbench.replay._model import Model
 from workbench.replay import Result, Settings, Workload, replay
 
-COUNTED = ("bytes_hit", "bytes_waited", "bytes_fetched", "hits", "waits", "fetched", "bytes_decoded", "evictions")
+COUNTED = (
+    "bytes_hit",
+    "bytes_waited",
+    "bytes_fetched",
+    "hits",
+    "waits",
+    "fetched",
+    "bytes_decoded",
+    "evictions",
+    "failures",
+    "retries",
+)
 
 
 def assert_same(result: Result, model: Model) -> None:

@@ -17,13 +17,14 @@ def test_same_as_totals(case: tuple[Workload, Settings]) -> None:
     result = replay(case[0], None, case[1])
     totals, causes, chunks, line = result.totals, result.causes, result.chunks, result.timeline
     assert dict(zip(causes["cause"].to_pylist(), causes["bytes"].to_pylist(), strict=True)) == totals["bytes_by_cause"]
-    held = [row for first, last in result.requests[["first", "last"]].to_numpy() for row in range(first, last + 1)]
+    came = result.requests[result.requests["failed"] == 0]
+    held = [row for first, last in came[["first", "last"]].to_numpy() for row in range(first, last + 1)]
     assert chunks["fetched"].to_pylist() == np.bincount(held, minlength=len(chunks)).tolist()
     assert pc.sum(chunks["fetched"]).as_py() == totals["fetched"]
     assert chunks["first_ns"].null_count == chunks["fetched"].to_pylist().count(0)
     if totals["requests"]:
         assert [line[name][-1].as_py() for name in ("waiting", "flowing")] == [0, 0]
-        assert line["bytes"][-1].as_py() == result.requests["length"].sum()
+        assert line["bytes"][-1].as_py() == came["length"].sum()
         assert min(pc.min(line[name]).as_py() for name in ("waiting", "flowing", "bytes")) == 0
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +29,7 @@ from tests.storage.backend.registry.conftest import (
     wanted,
 )
 
+Survived = Callable[[str, str, str], None]
 _BLOB = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -151,7 +152,7 @@ def redirecting(store: S3Server, seconds: int, given: list[str]) -> Scripted:
     return Scripted(script)
 
 
-def test_a_signed_url_is_not_used_to_its_end(store: S3Server) -> None:
+def test_a_signed_url_is_not_used_to_its_end(store: S3Server, survived: Survived) -> None:
     """A URL that S3 takes for two seconds is left before they are over: nothing is refused, no read fails."""
     given: list[str] = []
     with redirecting(store, 2, given) as server:
@@ -162,9 +163,10 @@ def test_a_signed_url_is_not_used_to_its_end(store: S3Server) -> None:
         assert 2 <= len(given) <= 4  # its seconds are whole ones
         assert registry.metrics["requests"] == registry.metrics["redirects"] + registry.metrics["bytes"] // 500 + 1
         registry.close()
+    survived("signed URL of S3 about to expire", "registry", "a new one in time, no read failed")
 
 
-def test_a_signed_url_that_expired(store: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signed_url_that_expired(store: S3Server, survived: Survived, monkeypatch: pytest.MonkeyPatch) -> None:
     """A URL that S3 refuses, as it does not say when it expires, is asked for anew; no read fails, nobody is told."""
     monkeypatch.setattr(_redirects, "expiry_of", lambda url, control="", now=None: None)
     given: list[str] = []
@@ -176,3 +178,4 @@ def test_a_signed_url_that_expired(store: S3Server, monkeypatch: pytest.MonkeyPa
         assert len(given) == 2
         assert registry.metrics["errors"] == registry.metrics["retries"] == 0
         registry.close()
+    survived("signed URL of S3 expired", "registry", "a new one, no read failed")

@@ -26,7 +26,14 @@ from storage.image.verbs import (
     unpack,
 )
 
-KINDS = {"plain": {}, "batch": {"batch_size": 64 << 10}, "encrypted": {"encrypt": True}, "none": {"compressor": "none"}}
+KINDS = {
+    "plain": {},
+    "batch": {"batch_size": 64 << 10},
+    "encrypted": {"encrypt": True},
+    "none": {"compressor": "none"},
+    "v5": {"version": 5, "compressor": "lz4_block"},
+    "v5 aligned": {"version": 5, "compressor": "zstd", "digester": "sha256", "aligned_chunk": True},
+}
 
 
 def tar_of(bootstrap: Path) -> bytes:
