@@ -4,7 +4,7 @@ A hit only raises a chunk's priority, so it is noted with the chunk, and the hea
 comes to the top: a hit costs one write, whatever the heap's depth. At the same priority, who was used longer
 ago goes first. Everything is numba's subset and runs on memoryviews as well.
 
-In ints: registers, then two words a place in the heap (chunk, time), then three a chunk (time, count, size).
+In ints: registers, then two words a place in the heap (chunk, time), then four a chunk (time, count, size, place).
 In floats: registers, then priorities by place, then priorities by chunk.
 """
 
@@ -16,10 +16,11 @@ __all__ = ["COUNT", "SIZE", "arena", "chunk_at", "clear", "forget", "insert", "l
 
 COUNT = 1
 SIZE = 2
+_WHERE = 3
 
 _CHUNKS, _HELD, _CLOCK = 0, 1, 2
 _REGISTERS = 8
-_PLACE, _CHUNK = 2, 3  # words of each
+_PLACE, _CHUNK = 2, 4  # words of each
 
 
 def arena(chunks: int) -> tuple[int, int]:
@@ -75,12 +76,12 @@ def _put(ints: Any, floats: Any, place: int, chunk: int, time: int, priority: fl
     ints[_REGISTERS + _PLACE * place] = chunk
     ints[_REGISTERS + _PLACE * place + 1] = time
     floats[_REGISTERS + place] = priority
+    ints[chunk_at(ints, chunk) + _WHERE] = place
 
 
 def _copy(ints: Any, floats: Any, source: int, place: int) -> None:
-    ints[_REGISTERS + _PLACE * place] = ints[_REGISTERS + _PLACE * source]
-    ints[_REGISTERS + _PLACE * place + 1] = ints[_REGISTERS + _PLACE * source + 1]
-    floats[_REGISTERS + place] = floats[_REGISTERS + source]
+    at = _REGISTERS + _PLACE * source
+    _put(ints, floats, place, ints[at], ints[at + 1], floats[_REGISTERS + source])
 
 
 def _sink(ints: Any, floats: Any, place: int, chunk: int) -> None:
@@ -141,9 +142,7 @@ def _less(ints: Any, floats: Any, one: int, other: int) -> bool:
 
 def forget(ints: Any, floats: Any, chunk: int) -> float:
     """A chunk leaves. Returns the priority that it had."""
-    place = 0
-    while ints[_REGISTERS + _PLACE * place] != chunk:
-        place += 1
+    place = ints[chunk_at(ints, chunk) + _WHERE]
     held = ints[_HELD] - 1
     ints[_HELD] = held
     if place < held:
