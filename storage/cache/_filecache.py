@@ -6,7 +6,6 @@ asking the backend, decoding, writing) is done outside of it, by the thread that
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import threading
@@ -21,6 +20,7 @@ import numpy as np
 from storage.backend import BlobReader, prefetching
 from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
+from storage.cache._execute import Executor
 from storage.cache._fetch import Fetcher
 from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
@@ -29,30 +29,22 @@ from storage.cache._prefetch import Prefetcher
 from storage.cache.folder import FolderLock, begin_form, check_form
 from storage.cache.stores import BlobFile, Source, open_blob_file
 from storage.device import BlobInfo, Buffer
-from storage.errors import CacheError, ConfigError, IntegrityError, StorageError
+from storage.errors import CacheError, ConfigError
 from storage.events import Recorder
 from storage.image.decode import Decoder
 from storage.image.tables import Blobs, Chunks
 from storage.metrics import CacheMetrics
 from storage.plan import (
     ABSENT,
-    BLOCKED,
     CAPACITY,
-    COMPLETE,
     EXACT,
-    FETCH,
     READY,
-    SERVE,
     STORED,
     USER,
-    WAIT,
-    YIELD,
     Batches,
     Decider,
     Options,
     Policy,
-    Read,
-    Reg,
     Segments,
     cut,
     keep_all,
@@ -166,7 +158,7 @@ class FileCache:
             self._close_files()
             raise
         self.log = Log(recorder)
-        self._known = layout.known
+        known = layout.known
         if not self._lock.writable:
             layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
             capacity = watermarks = None
@@ -181,23 +173,23 @@ class FileCache:
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
         self._unguarded = capacity is None and not self._checked
         self._bounded = capacity is not None and not self._checked
-        self._owned = capacity is not None
-        self._looked_for = None if all(file.map.keeps for file in self.files) else bytearray(len(chunks))
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
         self.counted = CacheMetrics()
         self._read_at_once = self.counted.read_at_once
-        self._patience = None if options.plan == EXACT else _PATIENCE_S
         self._reads = itertools.count()
         self.fetcher = Fetcher(self, decoder, readers)
-        self._prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
+        patience = None if options.plan == EXACT else _PATIENCE_S
+        owned = capacity is not None
+        self.executor = Executor(self, known, checked=self._checked, owned=owned, patience=patience)
+        self.prefetcher = Prefetcher(self, prefetch_workers, prefetch_bandwidth)
         self._hindered = prefetch_bandwidth > 0
         if index is not None:
             self.dedup = Deduplicator(self, decoder, index)
         self._forked = False
         _opened.add(self)
         if not self._lock.writable:
-            self._prefetcher.stop()
+            self.prefetcher.stop()
         self._open()
 
     def _open(self) -> None:
@@ -241,15 +233,15 @@ class FileCache:
         """Let prefetch pay for the read; refuse it in the child of a fork."""
         if self._forked:
             raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
-        if self._prefetcher.is_busy:
-            self._prefetcher.spend(sum(lengths))
+        if self.prefetcher.is_busy:
+            self.prefetcher.spend(sum(lengths))
 
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
         self._forked = self._hindered = True
         self.changed = threading.Condition()
-        self._prefetcher = Prefetcher(self, 0)
-        self._prefetcher.stop()
+        self.prefetcher = Prefetcher(self, 0)
+        self.prefetcher.stop()
 
     def _read_ready(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
         """One ready chunk to one buffer, with as little around the system call as there can be.
@@ -316,7 +308,7 @@ class FileCache:
         cursor = Cursor(buffers, size)
         if self._unguarded and self.is_ready(rows):
             start = time.monotonic_ns()
-            ranges = self._copy(rows, offsets, lengths, cursor)
+            ranges = self.executor.copy(rows, offsets, lengths, cursor)
             self._read_at_once()
             if ranges != 1:
                 with self.changed:
@@ -326,7 +318,7 @@ class FileCache:
             with self.changed:
                 self.counted.total += 1
                 read = self.decider.begin(Segments(rows, offsets, lengths), USER)
-            self.run(read, cursor, read_id)
+            self.executor.run(read, cursor, read_id)
         return size
 
     def fetch(self, rows: Sequence[int], ahead: bool = False) -> None:
@@ -343,12 +335,12 @@ class FileCache:
         """
         if ahead:
             with prefetching():
-                self._prefetcher.fetch(rows)
+                self.prefetcher.fetch(rows)
             return
         with self.changed:
             sizes = [self.decider.layout.size[row] for row in rows]
             read = self.decider.begin(Segments(rows, [0] * len(rows), sizes), USER)
-        self.run(read, Nowhere(), -1)
+        self.executor.run(read, Nowhere(), -1)
         known, bounded = self.decider.layout.known, self.decider.state.counters[CAPACITY] >= 0
         for row in rows:
             if not bounded and known[row] and self._status[row] == ABSENT:
@@ -366,23 +358,23 @@ class FileCache:
 
     def prefetch_batches(self, batches: Batches) -> None:
         """Have batches fetched in the background, each as one request; see `storage.plan.plan_prefetch`."""
-        self._prefetcher.put(batches)
+        self.prefetcher.put(batches)
 
     def prefetch_streams(self) -> None:
         """Have all blobs fetched in the background, each as one stream."""
-        self._prefetcher.put_blobs()
+        self.prefetcher.put_blobs()
 
     def start_prefetch(self) -> None:
         """Take wishes again after `stop_prefetch`."""
-        self._prefetcher.start()
+        self.prefetcher.start()
 
     def stop_prefetch(self) -> None:
         """Drop what is queued, and what is wished for from now on; requests in flight finish."""
-        self._prefetcher.stop()
+        self.prefetcher.stop()
 
     def drain(self) -> None:
         """Wait until no prefetch is queued or under way."""
-        self._prefetcher.drain()
+        self.prefetcher.drain()
 
     @property
     def stored(self) -> int:
@@ -394,11 +386,11 @@ class FileCache:
         with self.changed:
             ready = len(self._status) > 0 and all(status == READY for status in self._status)
             paths = (file.path for file in self.files)
-            return self.counted.to_dict(paths, self.folder, self._prefetcher.workers, ready)
+            return self.counted.to_dict(paths, self.folder, self.prefetcher.workers, ready)
 
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""
-        self._prefetcher.close()
+        self.prefetcher.close()
         self._close_files()
 
     def _close_files(self) -> None:
@@ -407,170 +399,3 @@ class FileCache:
         for file in self.files:
             file.close()
         self._lock.release()
-
-    def run(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> bool:
-        """Do what the decider says until the read is complete; what is to be fetched is asked of `source`, if given.
-
-        Returns false if it is a prefetch that was told to stop.
-        """
-        waits: dict[int, tuple[int, int]] = {}
-        copies: dict[int, tuple[int, int]] = {}
-        action = 0
-        if not self._owned:
-            self._see(read.segments.chunk)
-        if self._looked_for is not None:
-            self._look_for(read.segments.chunk, self._looked_for)
-        try:
-            if self.dedup is not None:
-                copies = self.dedup.adopt(read.segments.chunk)
-            while True:
-                action = self._advance(read)
-                if action == SERVE:
-                    assert cursor is not None
-                    self._serve(read, cursor, read_id, waits, copies)
-                elif action == WAIT:
-                    self._wait(read, waits)
-                elif action == FETCH:
-                    self.fetcher.fetch(read, cursor, read_id, source)
-                elif action == YIELD:
-                    if not self._prefetcher.wait_for_users():
-                        return False
-                else:
-                    assert action == COMPLETE
-                    return True
-        except BaseException:
-            self._abandon(read, action)
-            raise
-        finally:
-            self.log.waits_without_bytes(read_id, waits)
-            for row, copy in copies.items():
-                self.log.copied(*copy, read_id, self._blob[row], row, 0)
-
-    def _advance(self, read: Read) -> int:
-        with self.changed:
-            was_blocked = read.reg[Reg.BLOCKED] != 0
-            action = self.decider.advance(read)
-            if was_blocked and self.decider.state.counters[BLOCKED] == 0:
-                self.changed.notify_all()
-            return action
-
-    def _abandon(self, read: Read, action: int) -> None:
-        with self.changed:
-            if action == SERVE:
-                self.decider.served(read)
-            self.decider.abandon(read)
-            self.changed.notify_all()
-
-    def _serve(
-        self,
-        read: Read,
-        cursor: Cursor,
-        read_id: int,
-        waits: dict[int, tuple[int, int]],
-        copies: dict[int, tuple[int, int]],
-    ) -> None:
-        if isinstance(cursor, Nowhere):
-            with self.changed:
-                self.decider.served(read)
-            return
-        start = time.monotonic_ns()
-        span, (rows, offsets, lengths) = read.span, read.segments
-        part, ranges = slice(span.start, span.stop), 0
-        if self._checked:
-            part = slice(span.start, self._copy_checked(read, cursor))
-        else:
-            ranges = self._copy(rows[part], offsets[part], lengths[part], cursor)
-        with self.changed:
-            self.counted.partial_hits += ranges
-            self.counted.whole_hits += part.stop - part.start if self._checked else 0
-            if part.stop == span.stop:
-                self.decider.served(read)
-            else:
-                self._lose(read, part.stop, read_id)
-        if part.stop > part.start:
-            self.log.served(start, read_id, self._blob[rows[span.start]], rows[part], lengths[part], waits, copies)
-
-    def _copy_checked(self, read: Read, cursor: Cursor) -> int:
-        """Copy segments out of the cache files, each chunk decoded and verified; the first that could not be."""
-        rows, offsets, lengths = read.segments
-        pos, stop = read.span.start, read.span.stop
-        try:
-            while pos < stop:
-                blob, first = self._blob[rows[pos]], pos
-                while pos < stop and self._blob[rows[pos]] == blob:
-                    pos += 1
-                run, pos = rows[first:pos], first
-                for plain in self.files[blob].chunks(run):
-                    cursor.put(plain[offsets[pos] : offsets[pos] + lengths[pos]])
-                    pos += 1
-        except (CacheError, IntegrityError):
-            return pos
-        return stop
-
-    def _lose(self, read: Read, pos: int, read_id: int) -> None:
-        """A chunk is not in the cache file as it should be: it is fetched again."""
-        row = read.segments.chunk[pos]
-        blob = self._blob[row]
-        if self.decider.lost(read, pos):
-            with contextlib.suppress(CacheError):
-                self.files[blob].map.clear(row - self.first_chunk[blob])
-            self.log.lost(read_id, blob, row, self.decider.layout.size[row])
-        self.changed.notify_all()
-
-    def _see(self, rows: Sequence[int]) -> None:
-        """See what others who have the folder open, for another image, say, have put there since we last looked."""
-        absent = [row for row in rows if self._status[row] == ABSENT]
-        while absent:
-            blob = self._blob[absent[0]]
-            mine, absent = (
-                [row for row in absent if self._blob[row] == blob],
-                [row for row in absent if self._blob[row] != blob],
-            )
-            first, low = self.first_chunk[blob], min(mine)
-            held = self.files[blob].map.held(low - first, max(mine) + 1 - first)
-            there = [row for row in mine if held[row - low]]
-            if there:
-                with self.changed:
-                    for row in there:
-                        self.decider.found(row)
-
-    def _look_for(self, rows: Sequence[int], tried: bytearray) -> None:
-        """Find chunks in the cache file that a map which forgets cannot tell of; each is looked for once."""
-        for row in rows:
-            blob = self._blob[row]
-            if tried[row] or self.files[blob].map.keeps:
-                continue
-            tried[row] = 1
-            if self._status[row] == ABSENT and self._known[row] and self.files[blob].fd >= 0:
-                with contextlib.suppress(StorageError):
-                    next(self.files[blob].chunks((row,)))
-                    with self.changed:
-                        if self.decider.found(row):
-                            self.counted.whole_hits += 1
-                            self.counted.entries_count += 1
-                            self.files[blob].map.set_ready([row - self.first_chunk[blob]])
-
-    def _wait(self, read: Read, waits: dict[int, tuple[int, int]]) -> None:
-        """Wait until the chunk that the read wants is no longer in flight, then let it look again."""
-        chunk, wanted = read.reg[Reg.WAITING], read.reg[Reg.WANTED]
-        start = time.monotonic_ns()
-        with self.changed:
-            if not self.changed.wait_for(lambda: self._status[chunk] in (0, READY), self._patience):
-                self.decider.give_up_wait(read)
-        since, before = waits.get(wanted, (start, 0))
-        waits[wanted] = (since, before + time.monotonic_ns() - start)
-
-    def _copy(self, rows: Sequence[int], offsets: Sequence[int], lengths: Sequence[int], cursor: Cursor) -> int:
-        """Copy segments out of the cache files, neighbours at once; in how many ranges."""
-        index = ranges = 0
-        while index < len(rows):
-            blob = self._blob[rows[index]]
-            start = end = self._offset[rows[index]] + offsets[index]
-            while index < len(rows) and self._offset[rows[index]] + offsets[index] == end:
-                if self._blob[rows[index]] != blob:
-                    break
-                end += lengths[index]
-                index += 1
-            self.files[blob].read(cursor.take(end - start), start)
-            ranges += 1
-        return ranges

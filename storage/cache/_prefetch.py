@@ -181,4 +181,4 @@ class Prefetcher:
         with self._cache.changed:
             lengths = [self._cache.decider.layout.size[row] for row in rows]
             read = self._cache.decider.begin(Segments(rows, [0] * len(rows), lengths), PREFETCH)
-        return self._cache.run(read, None, -1, source)
+        return self._cache.executor.run(read, None, -1, source)

@@ -127,8 +127,9 @@ class PersistMap:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _held(self, start: int, length: int) -> bytes:
-        """Bytes of bits as they are on disk."""
-        return os.pread(self._fd, length, HEADER_SIZE + start).ljust(length, b"\0")
+        """Bytes of bits as they are on disk; none are set where a folder may not be written to and has no map."""
+        held = b"" if self._fd < 0 else os.pread(self._fd, length, HEADER_SIZE + start)
+        return held.ljust(length, b"\0")
 
     def _put(self, data: bytes | bytearray, offset: int) -> None:
         write_all(self._fd, self.path, memoryview(data), offset)

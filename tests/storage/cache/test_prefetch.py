@@ -122,7 +122,7 @@ def test_close_stops(noise: Made, tmp_path: Path) -> None:
     assert held.wait(30)
     closing = threading.Thread(target=cache.close)
     closing.start()
-    while not cache._prefetcher._stopping:
+    while not cache.prefetcher._stopping:
         time.sleep(0.001)
     go_on.set()
     closing.join(30)
@@ -176,7 +176,7 @@ def test_workers(noise: Made, tmp_path: Path) -> None:
     cache.prefetch(range(0, 16, 2))
     cache.drain()
     assert len(backend.requests) == 8
-    assert len(cache._prefetcher._threads) == 4
+    assert len(cache.prefetcher._threads) == 4
     cache.close()
 
 
@@ -185,7 +185,7 @@ def test_bandwidth(noise: Made, tmp_path: Path) -> None:
     backend = WatchedBackend(LocalFs(noise.folder))
     cache = open_cache(noise, tmp_path / "cache", backend=backend, prefetch_bandwidth=1)
     start = time.monotonic()
-    cache._prefetcher.spend(100 << 20)
+    cache.prefetcher.spend(100 << 20)
     cache.prefetch([0])
     for row in range(1, 20):
         read_chunks(cache, noise, [row])
@@ -194,7 +194,7 @@ def test_bandwidth(noise: Made, tmp_path: Path) -> None:
     cache.drain()
     assert time.monotonic() - start >= 0.99
     assert ready_rows(cache) == list(range(20))
-    cache._prefetcher.spend(100 << 20)
+    cache.prefetcher.spend(100 << 20)
     cache.close()
 
 
@@ -202,7 +202,7 @@ def test_no_chunk_is_claimed_while_prefetch_waits_for_its_turn(noise: Made, tmp_
     """A user who reads what prefetch may not ask for yet fetches it himself at once; closing does not wait either."""
     cache = open_cache(noise, tmp_path / "cache", prefetch_bandwidth=1)
     start = time.monotonic()
-    cache._prefetcher.spend(100 << 20)
+    cache.prefetcher.spend(100 << 20)
     cache.prefetch(range(4))
     read_chunks(cache, noise, [2])
     cache.close()
