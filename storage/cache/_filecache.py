@@ -171,7 +171,7 @@ class FileCache:
         self._offset = self.decider.layout.offset
         # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
-        self._unguarded = capacity is None and not self._checked
+        self._unguarded = capacity is None and not self._checked and not prefetch_bandwidth
         self._bounded = capacity is not None and not self._checked
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
@@ -209,10 +209,10 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
+        if self._unguarded and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
+            return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if self._hindered:
             self._before_read(lengths)
-        if len(rows) == 1 == len(buffers) and self._unguarded and self._status[rows[0]] == READY:
-            return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if len(rows) == 1 == len(buffers) and self._bounded and self._status[rows[0]] == READY:
             size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
             if size >= 0:
@@ -239,6 +239,7 @@ class FileCache:
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
         self._forked = self._hindered = True
+        self._unguarded = False
         self.changed = threading.Condition()
         self.prefetcher = Prefetcher(self, 0)
         self.prefetcher.stop()
@@ -259,7 +260,10 @@ class FileCache:
         if os.preadv(self._fds[blob], (buffer,), place) != length:
             self.files[blob].read([memoryview(buffer)], place)
         if recorder is not None:
-            self._log_ready(recorder, start, row, length, read_id)
+            if read_id is None:
+                recorder.log_hit(start, next(self._reads), blob, row, length)
+            else:
+                self.log.hit(start, read_id, blob, (row,), (length,))
         return length
 
     def _read_noted(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
@@ -283,14 +287,11 @@ class FileCache:
             return -1
         self._read_at_once()
         if recorder is not None:
-            self._log_ready(recorder, start, row, length, read_id)
+            if read_id is None:
+                recorder.log_hit(start, next(self._reads), blob, row, length)
+            else:
+                self.log.hit(start, read_id, blob, (row,), (length,))
         return length
-
-    def _log_ready(self, recorder: Recorder, start: int, row: int, length: int, read_id: int | None) -> None:
-        if read_id is None:
-            recorder.log_hit(start, next(self._reads), self._blob[row], row, length)
-        else:
-            self.log.hit(start, read_id, self._blob[row], (row,), (length,))
 
     def new_read_id(self) -> int:
         """An id for a user read that is made of several."""

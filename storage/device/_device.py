@@ -127,14 +127,16 @@ class BlobDevice:
             If a chunk could not be fetched, does not match its digest, or cannot be cached.
         """
         used = self._used
-        used.inside.append(None)  # as `_come` does, without the calls, which cost a small read a tenth
+        inside = used.inside
+        inside.append(None)  # as `_come` does, without the calls, which cost a small read a tenth
         if used is not self._used:
             used.go()
             used = self._come()
+            inside = used.inside
         try:
             return used.thing.read(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id)
         finally:
-            used.inside.pop()
+            inside.pop()
             if used.retired:
                 used.notice()
 

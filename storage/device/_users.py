@@ -9,6 +9,8 @@ __all__ = ["Used"]
 
 T = TypeVar("T")
 
+_ROOM = 8  # entries that stay, so that coming and going do not allocate and free the list each time
+
 
 class Used(Generic[T]):
     """A thing, and those that use it at the moment.
@@ -20,7 +22,7 @@ class Used(Generic[T]):
 
     def __init__(self, thing: T) -> None:
         self.thing = thing
-        self.inside: list[None] = []
+        self.inside: list[None] = [None] * _ROOM
         self.retired = False
         self._gone = threading.Event()
 
@@ -36,12 +38,12 @@ class Used(Generic[T]):
 
     def notice(self) -> None:
         """Wake who waits for the last to go, if that was he."""
-        if not self.inside:
+        if len(self.inside) == _ROOM:
             self._gone.set()
 
     def retire(self) -> None:
         """Wait until nobody uses it; nobody new may come by now, but those who look once and leave."""
         self.retired = True
-        while self.inside:
+        while len(self.inside) > _ROOM:
             self._gone.wait()
             self._gone.clear()
