@@ -152,9 +152,10 @@ def _end_request(world: World, actor: int, t: int, outcome: int) -> None:
     if read >= 0:
         out.rtt[read] += byte - since
         out.flow[read] += t - byte
+    received = row[Request.LENGTH] if outcome == 0 else 0
     number = _log(
         world, _REQUEST, 0, actor, since, t - since, byte - since, read, fetch,
-        reg[Reg.FIRST], 0, row[Request.OFFSET], row[Request.LENGTH], 0, outcome,
+        reg[Reg.FIRST], 0, row[Request.OFFSET], received, 0, outcome,
     )  # fmt: skip
     if number >= 0:
         out.log[number, Log.CHUNK] = -1

@@ -46,6 +46,17 @@ def test_ledgers_balance(case: tuple[Workload, Settings]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@given(cases())
+def test_ledgers_balance_with_refusals(case: tuple[Workload, Settings]) -> None:
+    """A request that is refused for good brings no byte, and a read that fails of it asks for none."""
+    result = replay(case[0], None, case[1], record=True)
+    ledgers = audit(result.events())
+    assert ledgers.received == result.totals["bytes_received"]
+    assert ledgers.asked <= result.totals["bytes_asked"]
+    assert (ledgers.asked == result.totals["bytes_asked"]) == (result.totals["failures"] == 0)
+
+
+@settings(max_examples=60, deadline=None)
 @given(cases(calm=True))
 def test_split_adds_up(case: tuple[Workload, Settings]) -> None:
     """Every nanosecond up to the last read is spent on exactly one thing."""
