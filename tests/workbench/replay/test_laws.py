@@ -53,7 +53,7 @@ def test_ledgers_balance_with_refusals(case: tuple[Workload, Settings]) -> None:
     ledgers = audit(result.events())
     assert ledgers.received == result.totals["bytes_received"]
     assert ledgers.asked <= result.totals["bytes_asked"]
-    assert (ledgers.asked == result.totals["bytes_asked"]) == (result.totals["failures"] == 0)
+    assert ledgers.asked == result.totals["bytes_asked"] or result.totals["failures"] > 0
 
 
 @settings(max_examples=60, deadline=None)
