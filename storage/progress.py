@@ -16,5 +16,5 @@ def progress_bar(shown: bool, total: int | None, what: str, unit: str = "B") -> 
         return
     from tqdm.auto import tqdm  # which is a third of the time that starting takes
 
-    with tqdm(total=total, unit=unit, unit_scale=True, desc=what, delay=2, leave=False, disable=None) as bar:
+    with tqdm(total=total, unit=unit, unit_scale=unit == "B", desc=what, delay=2, leave=False, disable=None) as bar:
         yield bar.update

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin
 
-from tqdm.auto import tqdm
-
 from storage.backend.http import Request, Response
 from storage.backend.registry import Registry, RegistryOptions
 from storage.errors import BackendError, FormatError, IntegrityError
 from storage.oci._manifest import MANIFEST_TYPES, Descriptor, descriptors_of, is_index, parse_manifest
 from storage.oci._reference import Reference, parse_reference
+from storage.progress import progress_bar
 
 __all__ = ["Pushed", "push"]
 
@@ -133,13 +132,12 @@ class _Layout:
 def _push_blobs(registry: Registry, files: _Layout, blobs: list[Descriptor], progress: bool) -> int:
     sent = 0
     total = sum(one.size for one in blobs)
-    shown = not progress or None
-    with tqdm(total=total, desc="push", unit="B", unit_scale=True, delay=2, leave=False, disable=shown) as bar:
+    with progress_bar(progress, total, "push") as move:
         for one in blobs:
             if not _has(registry, one.digest):
                 _upload(registry, files, one)
                 sent += one.size
-            bar.update(one.size)
+            move(one.size)
     return sent
 
 

@@ -6,13 +6,13 @@ import json
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
-from tqdm.auto import tqdm
 
 from storage.errors import PathError
 from storage.fs import Rafs
@@ -20,6 +20,7 @@ from storage.image import open_image
 from storage.image.build import CONVERSIONS, guess_conversion
 from storage.image.v5 import Amplifier
 from storage.plan import Segments, explain, plan_layout, plan_options
+from storage.progress import progress_bar
 from workbench.cli._build import Asked, built, built_beside, built_on
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
@@ -141,20 +142,20 @@ def cp(image: Path, path: str, target: Path, blobs: Blobs) -> None:
         row = rafs.lookup(path)
         place = target / Path(path.rstrip("/")).name if target.is_dir() else target
         try:
-            with tqdm(desc="copy", unit="B", unit_scale=True, delay=2, leave=False, disable=None) as bar:
-                _copy_tree(rafs, row, place, bar)
+            with progress_bar(True, None, "copy") as move:
+                _copy_tree(rafs, row, place, move)
         except OSError as error:
             raise PathError(f"cannot be written: {error.strerror}", path=error.filename or place) from error
 
 
-def _copy_tree(rafs: Rafs, row: int, place: Path, bar: tqdm[Any]) -> None:
+def _copy_tree(rafs: Rafs, row: int, place: Path, move: Callable[[int], object]) -> None:
     mode = int(rafs.image.inodes.mode[row])
     if stat.S_ISDIR(mode):
         if place.is_symlink():
             raise PathError("is a link, which is not written through", path=place)
         place.mkdir(exist_ok=True)
         for name, child in rafs.image.children(row):
-            _copy_tree(rafs, child, place / name.decode("utf-8", "surrogateescape"), bar)
+            _copy_tree(rafs, child, place / name.decode("utf-8", "surrogateescape"), move)
     elif stat.S_ISLNK(mode):
         place.symlink_to(rafs.image.readlink(row).decode("utf-8", "surrogateescape"))
     elif stat.S_ISREG(mode):
@@ -162,7 +163,7 @@ def _copy_tree(rafs: Rafs, row: int, place: Path, bar: tqdm[Any]) -> None:
             raise PathError("is a link, which is not written through", path=place)
         with place.open("wb") as file:
             _copy(rafs, row, file)
-        bar.update(int(rafs.image.inodes.size[row]))
+        move(int(rafs.image.inodes.size[row]))
         place.chmod(stat.S_IMODE(mode))
 
 

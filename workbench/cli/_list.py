@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm.auto import tqdm
 
 from storage.image import Image, open_image
 from storage.image.verbs import Statistics, statistics
+from storage.progress import progress_bar
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
 
@@ -52,12 +52,13 @@ def ls(image: Path, path: str, recursive: bool, sha256: bool, as_json: bool, blo
         for name, row in listed:
             print(json.dumps(entry(opened, name, row)))
         return
-    with temporary_store(image, blobs) as rafs:
-        for name, row in tqdm(listed, desc="sha256", unit="file", delay=2, leave=False, disable=None):
+    with temporary_store(image, blobs) as rafs, progress_bar(True, len(listed), "sha256", "file") as move:
+        for name, row in listed:
             found = entry(opened, name, row)
             if found["type"] == "reg":
                 found["sha256"] = hashlib.sha256(rafs.read(row)).hexdigest()
             print(json.dumps(found))
+            move(1)
 
 
 def _listed(image: Image, path: str, recursive: bool) -> list[tuple[bytes, int]]:

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from storage.errors import ConfigError, FormatError
 from storage.image.verbs._convert_layer import ConvertedLayer, ConvertLayer, blob_metas, refer, store_anew
 from storage.image.verbs._layers import NYDUS_FEATURE
@@ -115,6 +113,8 @@ def convert(
 def _convert_one(
     image: SourceImage, out: Path, way: ConvertLayer, version: int, prefetch: Sequence[str], progress: bool
 ) -> tuple[Converted, Descriptor]:
+    from tqdm.auto import tqdm  # late: starting need not wait for it
+
     hidden = None if progress else True
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
         layers: list[ConvertedLayer] = []

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from storage.errors import ConfigError, FormatError, UnsupportedError
 from storage.image._chunk_reader import ChunkReader
@@ -27,6 +26,7 @@ from storage.image._source import BlobSource
 from storage.image._super import table_at
 from storage.image.verbs._deep import runs
 from storage.image.verbs._verity import Verity, append_hash_tree
+from storage.progress import progress_bar
 
 __all__ = ["Exported", "Mapped", "block_map", "export_block", "export_devices"]
 
@@ -178,19 +178,18 @@ def _write_chunks(
     """Write every chunk to the file and base offset of its blob."""
     places = list(places)
     total = int(image.chunks.uncompressed_size.sum())
-    hidden = None if progress else True
     waiting: deque[Future[int]] = deque()
     with (
         ChunkReader(image, blobs) as reader,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=total, unit="B", unit_scale=True, desc="export", delay=2, leave=False, disable=hidden) as bar,
+        progress_bar(progress, total, "export") as move,
     ):
         for rows in runs(image.chunks):
             waiting.append(pool.submit(_write_run, image, reader, rows, *places[int(image.chunks.blob[rows.start])]))
             if len(waiting) > _AHEAD:
-                bar.update(waiting.popleft().result())
+                move(waiting.popleft().result())
         while waiting:
-            bar.update(waiting.popleft().result())
+            move(waiting.popleft().result())
 
 
 def _write_run(image: Image, reader: ChunkReader, rows: range, descriptor: int, base: int) -> int:

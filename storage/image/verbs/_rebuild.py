@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
 from storage.codec import Compressor, crc32c
 from storage.errors import ConfigError, UnsupportedError
@@ -41,6 +40,7 @@ from storage.image.tables import PLAIN
 from storage.image.verbs._chunk_lists import Gathered
 from storage.image.verbs._inspect import paths_by_row
 from storage.image.verbs._merge import algorithms, named
+from storage.progress import progress_bar
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -188,10 +188,12 @@ def _without_meta(chunks: ChunkList, recipe: Recipe) -> BlobInfo:
     )
 
 
-def _shown(rows: I64, progress: bool) -> Iterable[int]:
+def _shown(rows: I64, progress: bool) -> Iterator[int]:
     """Rows one by one, with a bar if it takes long."""
-    hidden = None if progress else True
-    return tqdm(rows.tolist(), desc="move", unit="chunk", delay=2, leave=False, disable=hidden)
+    with progress_bar(progress, len(rows), "move", "chunk") as move:
+        for row in rows.tolist():
+            yield row
+            move(1)
 
 
 def _kept(bootstrap: Bootstrap, image: Image, moved: I64) -> tuple[I64, ChunkList]:

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tqdm.auto import tqdm
-
 from storage.errors import FormatError
 from storage.image._chunk_reader import ChunkReader
 from storage.image._image import Image
 from storage.image._source import BlobSource
 from storage.image.verbs._members import Member, members
+from storage.progress import progress_bar
 
 __all__ = ["Unpacked", "read_content", "unpack"]
 
@@ -69,11 +68,10 @@ def unpack(image: Image, blobs: str | Path | BlobSource, out: IO[bytes], *, prog
     """
     files = size = sockets = 0
     total = int(image.inodes.size[image.inodes.extents > 0].sum())
-    hidden = None if progress else True
     with (
         ChunkReader(image, blobs) as reader,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=total, unit="B", unit_scale=True, desc="unpack", delay=2, leave=False, disable=hidden) as bar,
+        progress_bar(progress, total, "unpack") as move,
     ):
         for member in members(image):
             if not member.header:
@@ -84,7 +82,7 @@ def unpack(image: Image, blobs: str | Path | BlobSource, out: IO[bytes], *, prog
             for part in _content(image, member, reader, pool):
                 out.write(part)
                 size += len(part)
-                bar.update(len(part))
+                move(len(part))
             if member.row >= 0:
                 out.write(bytes(-int(image.inodes.size[member.row]) % tarfile.BLOCKSIZE))
         out.write(bytes(2 * tarfile.BLOCKSIZE))
