@@ -1,7 +1,12 @@
-"""Two blobs of chunks, short and long, text and noise."""
+"""Two blobs of chunks, short and long, text and noise; and a disk that is soon full."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +33,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def each_made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The same, and then in batches of four."""
     return two_blobs(tmp_path_factory.mktemp("blobs"), request.param)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or sys.platform != "linux" or shutil.which("mount") is None:
+        pytest.skip("a small disk can be mounted by root on Linux only")
+    command = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mount is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -256,20 +253,6 @@ def test_refused_write(plan: str, blob: Made, tmp_path: Path, caplog: pytest.Log
     assert ready_rows(cache) == [7]
     assert len(backend.requests) == 4
     cache.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 96 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or sys.platform != "linux" or shutil.which("mount") is None:
-        pytest.skip("a small disk can be mounted by root on Linux only")
-    command = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mount is not allowed here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.mark.root
