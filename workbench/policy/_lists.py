@@ -18,9 +18,9 @@ __all__ = [
     "SIZE",
     "WIDTH",
     "arena",
+    "bounded",
     "chunk_of",
     "count_of",
-    "bounded",
     "free_from",
     "move",
     "node_of",
@@ -29,8 +29,10 @@ __all__ = [
     "prepare",
     "push",
     "recall",
+    "remember",
     "size_of",
     "take",
+    "unused",
     "where",
 ]
 
@@ -154,3 +156,31 @@ def free_from(ints: Any, node: int, pinned: Any) -> int:
             return chunk
         node = ints[node + NEWER]
     return -1
+
+
+def unused(ints: Any, which: int, pinned: Any, most: int) -> int:
+    """The oldest chunk of a list with a count of 0; those before it go to the new end with a count of one less.
+
+    What they had above `most` counts for nothing.
+    """
+    node = ints[WIDTH * which + NEWER]
+    while node >= FIRST:
+        chunk = chunk_of(node)
+        newer = ints[node + NEWER]
+        if pinned[chunk] == 0:
+            count = count_of(ints, chunk)
+            if count == 0:
+                return chunk
+            move(ints, which, chunk, min(count, most) - 1)
+            newer = newer if newer >= FIRST else node
+        node = newer
+    return -1
+
+
+def remember(ints: Any, which: int, chunk: int, ghosts: int, limit: int, leaving: int) -> None:
+    """Take a chunk out; if it is the victim, as register `leaving` says, and of list `which`, a ghost stays."""
+    sifted = where(ints, chunk) == which and ints[leaving] == chunk
+    take(ints, chunk)
+    if sifted:
+        bounded(ints, ghosts, chunk, 0, limit)
+    ints[leaving] = -1

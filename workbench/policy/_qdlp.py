@@ -15,7 +15,6 @@ from workbench.policy._lists import (
     NEWER,
     WIDTH,
     arena,
-    bounded,
     chunk_of,
     count_of,
     move,
@@ -24,9 +23,9 @@ from workbench.policy._lists import (
     prepare,
     push,
     recall,
+    remember,
     size_of,
-    take,
-    where,
+    unused,
 )
 
 __all__ = ["arena", "functions"]
@@ -58,7 +57,7 @@ def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
         recall(ints, chunk)
     goes = _from_small(ints, pinned)
     if goes < 0:
-        goes = _from_main(ints, pinned)
+        goes = unused(ints, _MAIN, pinned, _MOST)
     if goes < 0:
         goes = oldest_free(ints, _SMALL, pinned)
     ints[_LEAVING] = goes
@@ -78,28 +77,8 @@ def _from_small(ints: Any, pinned: Any) -> int:
     return -1
 
 
-def _from_main(ints: Any, pinned: Any) -> int:
-    """The hand passes over what was hit, counting down."""
-    node = ints[WIDTH * _MAIN + NEWER]
-    while node >= FIRST:
-        chunk = chunk_of(node)
-        newer = ints[node + NEWER]
-        if pinned[chunk] == 0:
-            count = count_of(ints, chunk)
-            if count == 0:
-                return chunk
-            move(ints, _MAIN, chunk, count - 1)
-            newer = newer if newer >= FIRST else node
-        node = newer
-    return -1
-
-
 def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
-    sifted = where(ints, chunk) == _SMALL and ints[_LEAVING] == chunk
-    take(ints, chunk)
-    if sifted:
-        bounded(ints, _GHOST, chunk, 0, ints[_GHOST_LIMIT])
-    ints[_LEAVING] = -1
+    remember(ints, _SMALL, chunk, _GHOST, ints[_GHOST_LIMIT], _LEAVING)
 
 
 functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove)

@@ -15,7 +15,6 @@ from workbench.policy._lists import (
     NEWER,
     WIDTH,
     arena,
-    bounded,
     chunk_of,
     count_of,
     move,
@@ -24,16 +23,16 @@ from workbench.policy._lists import (
     prepare,
     push,
     recall,
+    remember,
     size_of,
-    take,
-    where,
+    unused,
 )
 
 __all__ = ["arena", "functions"]
 
 _SMALL, _MAIN, _GHOST = 0, 1, 2
 _SMALL_LIMIT, _MAIN_LIMIT, _GHOST_LIMIT, _FULL, _LEAVING = 2, 6, 10, 14, 18  # registers
-_PROMOTE = 2
+_PROMOTE, _MOST = 2, 3
 _ONE = 16  # of a count, in a mark
 
 
@@ -63,7 +62,7 @@ def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     if size_of(ints, _MAIN) <= ints[_MAIN_LIMIT]:
         goes = _from_small(ints, pinned)
     if goes < 0:
-        goes = _from_main(ints, pinned)
+        goes = unused(ints, _MAIN, pinned, _MOST)
     if goes < 0:
         goes = oldest_free(ints, _SMALL, pinned)
     ints[_LEAVING] = goes
@@ -83,29 +82,8 @@ def _from_small(ints: Any, pinned: Any) -> int:
     return -1
 
 
-def _from_main(ints: Any, pinned: Any) -> int:
-    """The oldest that was not hit; those that were are made new again, with one hit less."""
-    node = ints[WIDTH * _MAIN + NEWER]
-    while node >= FIRST:
-        chunk = chunk_of(node)
-        count = count_of(ints, chunk)
-        if pinned[chunk] == 0:
-            if count == 0:
-                return chunk
-            newer = ints[node + NEWER]
-            move(ints, _MAIN, chunk, min(count, 3) - 1)
-            node = newer if newer >= FIRST else node
-        else:
-            node = ints[node + NEWER]
-    return -1
-
-
 def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
-    sifted = where(ints, chunk) == _SMALL and ints[_LEAVING] == chunk
-    take(ints, chunk)
-    if sifted:
-        bounded(ints, _GHOST, chunk, 0, ints[_GHOST_LIMIT])
-    ints[_LEAVING] = -1
+    remember(ints, _SMALL, chunk, _GHOST, ints[_GHOST_LIMIT], _LEAVING)
 
 
 functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove)

@@ -9,18 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from storage.plan import Policy
-from workbench.policy._lists import (
-    arena,
-    bounded,
-    move,
-    oldest_free,
-    prepare,
-    push,
-    recall,
-    size_of,
-    take,
-    where,
-)
+from workbench.policy._lists import arena, move, oldest_free, prepare, push, recall, remember, size_of, where
 
 __all__ = ["arena", "functions"]
 
@@ -59,11 +48,7 @@ def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
 
 
 def _on_remove(ints: Any, floats: Any, chunk: int) -> None:
-    sifted = where(ints, chunk) == _IN and ints[_LEAVING] == chunk
-    take(ints, chunk)
-    if sifted:
-        bounded(ints, _OUT, chunk, 0, ints[_OUT_LIMIT])
-    ints[_LEAVING] = -1
+    remember(ints, _IN, chunk, _OUT, ints[_OUT_LIMIT], _LEAVING)
 
 
 functions = Policy(_init, _on_hit, _on_admit, _victim, _on_remove)
