@@ -184,6 +184,6 @@ def test_open_and_push(image_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
         assert run("open", f"{host}/app:v1", "-o", tmp_path / "app", "--config", config).exit_code == 0
         shown = run("cat", tmp_path / "app", "/lib/module_07.py", "--config", config)
         assert "7 0 lazy loading" in shown.stdout
-        assert AUTH not in (tmp_path / "app" / "backend.json").read_text()
+        assert AUTH not in (tmp_path / "app" / "registry.json").read_text()
         twice = run("open", f"{host}/app:v1", "--plain-http", "--config", config)
         assert "--config says how to speak" in twice.output
