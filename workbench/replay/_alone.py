@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from storage.backend._link import CAP, FOREVER, NEXT, NOW, RTT, SENT, WINDOW, send, tries_of_next
 from storage.plan import ABSENT, BLOCKED, CAPACITY, EXACT, LEAVING, READY, STORING, evicted, take_in
-from workbench.replay._account import count_evicted
 from workbench.replay._schedule import at
 from workbench.replay._world import Count, Request, World
 
@@ -33,7 +32,7 @@ def read_on(world: World, actor: int, t: int) -> int:
     start, dur, ahead, ints, floats = world.out.start, world.out.dur, world.out.ahead, state.ints, state.floats
     hit_ns, copy_ns = world.model.hit, world.model.copy
     exact, quiet = world.options.plan == EXACT, _quiet(world)
-    prefetching = len(trace.batch_first) > 1
+    prefetching, single = len(trace.batch_first) > 1, trace.single
     at(world.schedule, actor, FOREVER)
     horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_CHANGE])
     alone = exact and not prefetching and _is_idle(world)
@@ -56,7 +55,8 @@ def read_on(world: World, actor: int, t: int) -> int:
             asked += size[read]
             hits += 1
         else:
-            cost = _fetch(world, actor, read, t, horizon) if alone and end - begin == 1 else -1
+            fetches = alone and end - begin == 1 and single[chunks[begin]] != 0
+            cost = _fetch(world, read, t, horizon) if fetches else -1
             if cost < 0:
                 break
         start[read] = t
@@ -87,25 +87,14 @@ def _is_idle(world: World) -> bool:
     return bool(settled and (clock[WINDOW] == 0 or clock[RTT] == 0))
 
 
-def _is_single(world: World, chunk: int) -> bool:
-    """Whether a request for the chunk would be for it alone: no unit and no amplification takes others along."""
-    layout = world.layout
-    if world.state.status[chunk] != ABSENT or layout.unit[chunk] != chunk:
-        return False
-    if chunk + 1 == len(layout.unit):
-        return True
-    following = layout.end[chunk + 1] <= layout.start[chunk] + world.options.amplify
-    return bool(layout.unit[chunk + 1] != chunk and (not following or layout.blob[chunk + 1] != layout.blob[chunk]))
-
-
-def _fetch(world: World, actor: int, read: int, t: int, horizon: int) -> int:
+def _fetch(world: World, read: int, t: int, horizon: int) -> int:
     """One chunk from the backend for a read of it alone; how long the read takes, or -1 if others may notice."""
     pos = world.trace.first[read]
     chunk, clock, requests = world.segments.chunk[pos], world.link.clock, world.out.requests
     length = world.layout.end[chunk] - world.layout.start[chunk]
     least = t + clock[RTT]
     full = world.count[Count.REQUESTS] + 1 >= len(requests)
-    if least >= horizon or full or length == 0 or not _is_single(world, chunk):
+    if least >= horizon or full or length == 0 or world.state.status[chunk] != ABSENT:
         return -1
     tries, sent, following = tries_of_next(world.link), clock[SENT], clock[NEXT]
     size = world.layout.size[chunk]
@@ -118,7 +107,7 @@ def _fetch(world: World, actor: int, read: int, t: int, horizon: int) -> int:
     clock[NOW] = world.link.idle[0] = landed
     world.link.limit[0] = clock[CAP]
     _note(world, read, chunk, tries, t, byte, landed)
-    _keep(world, actor, chunk, landed)
+    _keep(world, chunk)
     return int(done - t)
 
 
@@ -142,13 +131,14 @@ def _note(world: World, read: int, chunk: int, tries: int, t: int, byte: int, la
     count[Count.DECODED] += layout.size[chunk]
 
 
-def _keep(world: World, actor: int, chunk: int, t: int) -> None:
+def _keep(world: World, chunk: int) -> None:
     """Admit the chunk, which is written before anybody looks again."""
     state, victims = world.state, world.out.victims
     gone = take_in(world.layout, state, world.policy, chunk, state.counters[LEAVING], victims, 0)
     for index in range(gone):
-        count_evicted(world, actor, t, victims[index])
+        world.count[Count.EVICTED] += world.layout.size[victims[index]]
         evicted(world.layout, state, victims[index])
+    world.count[Count.EVICTIONS] += gone
     if state.status[chunk] == STORING:
         state.status[chunk] = READY
         state.pins[chunk] -= 1
