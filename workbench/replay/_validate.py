@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.backend import BlobBackend, Link
 from storage.errors import StorageError
@@ -119,8 +120,7 @@ def _medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _replayed_row(workload: Workload, settings: Settings) -> dict[str, float]:
     result = replay(workload, None, settings)
-    reads = result.reads
-    sums = {part: int(reads[f"{part}_ns"].sum()) for part in ("rtt", "bandwidth", "waiting", "decode")}
+    sums = {part: pc.sum(result.reads[f"{part}_ns"]).as_py() for part in ("rtt", "bandwidth", "waiting", "decode")}
     return {name: result.totals[name] for name in _KEPT} | {f"{part}_ns": ns for part, ns in sums.items()}
 
 
