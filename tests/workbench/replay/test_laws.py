@@ -137,6 +137,16 @@ def test_prefetch_pays() -> None:
     assert result.totals["wasted_prefetch_bytes"] == 1_024
 
 
+def test_prefetch_begins_first() -> None:
+    """Who reads at once finds the first batch of each worker on its way, and waits for it."""
+    workload = _two_reads(think=(0, 0), chunks=(0, 1))
+    link = Link(rtt_ns=1_000, bandwidth=10**9, connections=2)
+    ours = Settings(amplify_io=0, prefetch_batch=0, link=link, cpu=FREE, prefetch=[0, 1, 2], prefetch_workers=2)
+    found = replay(workload, None, ours)
+    assert found.totals["waits"] == 1
+    assert found.totals["bytes_by_cause"] == {"demand": 0, "amplify": 0, "gap": 0, "refetch": 0, "prefetch": 3 * 1_024}
+
+
 def test_programs_take_turns() -> None:
     """A program starts when the one before has ended, with its cache."""
     rng = np.random.default_rng(5)
