@@ -91,6 +91,8 @@ def run(world: World) -> int:
 def _act(world: World, actor: int, t: int) -> None:
     phase = world.actors.phase[actor]
     if phase == Phase.THINK:
+        if t == world.out.began[world.count[Count.STARTED] - 1] and _look_ahead(world, t):
+            return
         t = read_on(world, actor, t)
         if t < 0:
             return
@@ -154,6 +156,18 @@ def _look(world: World, actor: int, t: int) -> None:
         _complete(world, actor, t)
     else:
         _set(world, actor, Phase.PARK, FOREVER)
+
+
+def _look_ahead(world: World, t: int) -> bool:
+    """At a program's start let the first worker that is to look do so before any thread reads; false if there is none.
+
+    So it is in the store, which starts to prefetch before it can be read.
+    """
+    for worker in range(len(world.trace.thread_first) - 1, len(world.actors.phase)):
+        if world.actors.phase[worker] == Phase.LOOK:
+            _look(world, worker, t)
+            return True
+    return False
 
 
 def _unpark(world: World, t: int) -> None:

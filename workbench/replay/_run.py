@@ -83,7 +83,7 @@ def _longer(table: Any, rows: int) -> Any:
 def new_world(workload: Workload, settings: Settings, record: bool, policy: Any) -> World:
     """Everything at rest; `policy` holds the five functions in the form that the engine is run in."""
     layout, link, cpu = workload.layout, settings.link, settings.cpu
-    options = plan_options(settings.plan, settings.amplify_io, workload.version)
+    options = plan_options(settings.plan, settings.amplify_io, workload.version, settings.prefetch_batch)
     ahead = prefetch_rows(settings.prefetch, workload)
     workload = widened(workload, settings.amplify_io)
     planned = settings.prefetch
