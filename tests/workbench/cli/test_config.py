@@ -126,7 +126,8 @@ def test_record_takes_the_backend_alone(served: Served, tmp_path: Path) -> None:
     """What a recording does with its cache and its reads, its options say: sections that would are named."""
     program, config = tmp_path / "program.py", tmp_path / "config.toml"
     program.write_text("print('ran')\n")
-    config.write_text(served.config.read_text() + '[cache]\ntype = "filecache"\nfilecache.work_dir = "c"\n[rafs]\nbatch_size = 65536\n')
+    sections = '[cache]\ntype = "filecache"\nfilecache.work_dir = "c"\n[rafs]\nbatch_size = 65536\n'
+    config.write_text(served.config.read_text() + sections)
     recorded = run(
         "record", program, "--image", served.bootstrap, "--cache", tmp_path / "cache", "-o", tmp_path / "trace",
         "--link", "rtt=0ms,bw=10Gbit", "--config", config,
