@@ -159,12 +159,10 @@ def build(
             shown = _files(source, order, progress)
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
-                chunks, blob_id, image = write_v5(
-                    root, shown, sink, recipe, ahead=ahead, listed=listed, in_turn=order is None
-                )
+                chunks, blob_id, image = write_v5(root, shown, sink, recipe, ahead=ahead, listed=listed)
             else:
                 chunks, blob_id, image = write_v6(
-                    root, shown, sink, recipe, dictionary=dictionary, listed=listed, in_turn=order is None
+                    root, shown, sink, recipe, dictionary=dictionary, listed=listed
                 )
             blob = blobs / blob_id if blob_id else None
             sink.close()

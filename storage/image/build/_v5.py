@@ -32,7 +32,6 @@ def write_v5(
     *,
     ahead: int = 0,
     listed: Callable[[], Sequence[Node] | None] = lambda: None,
-    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -44,8 +43,6 @@ def write_v5(
         How many of the first files the blob table tells to be read ahead.
     listed
         Says, when all chunks are written, which nodes the prefetch table has; None for no table.
-    in_turn
-        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def write_v5(
     """
     options = (recipe.compressor, recipe.digester, recipe.chunk_size)
     leading = _Leading(files, ahead)
-    chunks = write_chunks(leading, out, recipe, in_turn=in_turn)
+    chunks = write_chunks(leading, out, recipe)
     info = _info(chunks, recipe) if len(chunks) else None
     if info is not None:
         info = replace(info, blob_id=out.hexdigest(), prefetch_size=leading.stored(chunks))

@@ -34,7 +34,6 @@ def write_v6(
     *,
     dictionary: ChunkDict | None = None,
     listed: Callable[[], Sequence[Node] | None] = lambda: None,
-    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -46,8 +45,6 @@ def write_v6(
         Chunks that need not be written.
     listed
         Says, when all chunks are written, which nodes the prefetch table has.
-    in_turn
-        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
@@ -55,7 +52,7 @@ def write_v6(
         The chunks, the blob's id or None where there is no blob, and the bootstrap.
     """
     toc = Toc()
-    chunks = write_chunks(files, out, recipe, dictionary, in_turn=in_turn)
+    chunks = write_chunks(files, out, recipe, dictionary)
     own = write_meta(chunks, out, recipe, toc) if chunks.units else None
     if own is not None and recipe.toc and not recipe.inline:
         size, digest = write_toc(out, toc)
