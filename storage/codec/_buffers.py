@@ -39,6 +39,6 @@ def buffer(name: str, length: int) -> memoryview:
         return memoryview(new_pages(length))
     kept: memoryview | None = getattr(_local, name, None)
     if kept is None or len(kept) < length:
-        kept = memoryview(new_pages(max(length, 1 << 20)))
+        kept = memoryview(new_pages(max(length, _HUGE)))
         setattr(_local, name, kept)
     return kept[:length]
