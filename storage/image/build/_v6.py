@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from storage.image.blob_info import BlobInfo
 from storage.image.build._blob import write_chunks
 from storage.image.build._blob_meta import write_meta
 from storage.image.build._bootstrap import dump_bootstrap
-from storage.image.build._chunk_dict import ChunkDict
-from storage.image.build._chunk_list import OWN, ChunkList
+from storage.image.build._chunk_dict import ChunkDict, used_infos
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
@@ -60,19 +59,9 @@ def write_v6(
     if own is not None:
         own = replace(own, blob_id=_ITSELF if recipe.inline else out.hexdigest())
     end = place_nodes(root, recipe.chunk_size)
-    infos, options = _infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
+    infos, options = used_infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
     image = dump_bootstrap(root, end, chunks, infos, *options, listed() or ())
     if not recipe.inline:
         return chunks, own.blob_id if own else None, image
     write_bootstrap(image, out, toc if recipe.toc else None)
     return chunks, out.hexdigest(), image
-
-
-def _infos(chunks: ChunkList, own: BlobInfo | None, dictionary: ChunkDict | None) -> list[BlobInfo]:
-    """The image's blobs, in the order of their first use."""
-    infos = []
-    for number, blob in enumerate(chunks.blobs):
-        info = own if blob == OWN else dictionary.infos[blob] if dictionary else None
-        assert info is not None
-        infos.append(replace(info, blob_index=number))
-    return infos
