@@ -40,7 +40,8 @@ class _Lazy(click.Group):
 
 
 _MODULES = {
-    **dict.fromkeys(("build", "cat", "cp", "explain"), "_image"),
+    "build": "_build",
+    **dict.fromkeys(("cat", "cp", "explain"), "_image"),
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     **dict.fromkeys(("open", "push"), "_registry"),
@@ -66,6 +67,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command; what goes wrong is one line on standard error."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no verb has large matrices, and idle threads of it spin
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:

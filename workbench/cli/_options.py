@@ -19,13 +19,11 @@ from storage.image import BlobSource, locate
 from storage.oci import BACKEND_FILE, load_backend
 from workbench.cli._blobs import Configured
 
-__all__ = ["Blobs", "blobs_option", "image_argument", "json_option", "stored_blobs", "temporary_store"]
+__all__ = ["Blobs", "blobs_option", "stored_blobs", "temporary_store"]
 
 Blobs = Path | Configured | None
 """Where an image's blobs are: in a folder, where a configuration says, or where they are by default."""
 
-image_argument = click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path))
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _METERS = "workbench.meters"
 
 

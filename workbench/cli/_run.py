@@ -16,9 +16,10 @@ from storage.backend import Link
 from storage.image import open_image
 from workbench import policy, view
 from workbench.cli._blobs import Configured
+from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
-from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
+from workbench.cli._types import CACHE_SIZE, SIZE, Share
 from workbench.demo import demo
 from workbench.replay import PREFETCH, Settings, Workload, calibrate, replay
 from workbench.simulate import simulate

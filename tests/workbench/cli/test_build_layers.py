@@ -15,7 +15,7 @@ from storage.factory import open_store
 from storage.image import open_image
 from workbench.cli._main import group
 
-import workbench.cli._image  # noqa: F401  isort: skip  (registers the verb)
+import workbench.cli._build  # noqa: F401  isort: skip  (registers the verb)
 
 
 def run(*words: object) -> Result:
