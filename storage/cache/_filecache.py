@@ -313,7 +313,7 @@ class FileCache:
     ) -> int:
         size = sum(lengths)
         cursor = Cursor(buffers, size)
-        if self._unguarded and self.is_ready(rows):
+        if self._unguarded and self.decider.options.plan == EXACT and self.is_ready(rows):
             start = time.monotonic_ns()
             ranges = self.executor.copy(rows, offsets, lengths, cursor)
             self._read_at_once()
