@@ -22,6 +22,7 @@ from storage.backend.http import (
     Request,
     Response,
     Secret,
+    _connection,
     mask_url,
 )
 from storage.errors import BackendError, ConfigError, MissingBlobError
@@ -431,3 +432,31 @@ def test_streams(start: Start) -> None:
     assert "range" not in server.asked[0].headers
     head = len(answer_of(server.asked[0], CONTENT)) - len(CONTENT)
     assert server.asked[1].headers["range"] == f"bytes={30_000 - head}-"
+
+
+def test_two_calls_of_the_system(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small range over a connection that is there is one call to send and one to receive, and none besides."""
+    calls: list[str] = []
+
+    class Counted(socket.socket):
+        """Writes down what is called."""
+
+        def sendall(self, *arguments: Any) -> None:
+            calls.append("send")
+            super().sendall(*arguments)
+
+        def recv_into(self, *arguments: Any) -> int:
+            calls.append("receive")
+            return super().recv_into(*arguments)
+
+        def setsockopt(self, *arguments: Any) -> None:
+            calls.append("set")
+            super().setsockopt(*arguments)
+
+    real = _connection.dial
+    monkeypatch.setattr(_connection, "dial", lambda *place: Counted(fileno=real(*place).detach()))
+    reader = reader_of(start(serve_blob(CONTENT)), HttpOptions(timeout=60))
+    for _ in range(3):
+        calls.clear()
+        assert read(reader, 5000, 4096) == CONTENT[5000:9096]
+    assert calls == ["send", "receive"]
