@@ -37,6 +37,8 @@ def quantile_of(quantiles: Any, number: int) -> int:
 
 def tries_of(seed: int, request: int, errors: int, retries: int) -> int:
     """How often a request is sent when `errors` in a million fail; negative if it fails for good."""
+    if errors == 0:
+        return 1
     for attempt in range(retries + 1):
         if draw(seed, request, 2 * attempt + 2) % _MILLION >= errors:
             return attempt + 1

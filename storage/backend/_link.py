@@ -81,7 +81,10 @@ def send(link: LinkState, now: int) -> int:
     at = max(now, clock[NEXT])
     clock[NEXT] = at + clock[SPACING]
     for attempt in range(tries):
-        at += clock[RTT] + quantile_of(link.late, draw(clock[SEED], number, 2 * attempt + 1))
+        late = link.late[0]
+        if late != link.late[-1]:
+            late = quantile_of(link.late, draw(clock[SEED], number, 2 * attempt + 1))
+        at += clock[RTT] + late
     return int(at)
 
 

@@ -22,6 +22,7 @@ from storage.plan._report import (
     reopen,
     served,
     store_failed,
+    take_in,
 )
 from storage.plan._state import (
     ABSENT,
@@ -119,6 +120,7 @@ __all__ = [
     "served",
     "spend",
     "store_failed",
+    "take_in",
     "views",
     "wishes",
 ]

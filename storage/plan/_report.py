@@ -41,6 +41,7 @@ __all__ = [
     "served",
     "stand_back",
     "store_failed",
+    "take_in",
 ]
 
 
@@ -127,18 +128,29 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
             continue
         if (reg[Reg.LISTED] != 0 or reg[Reg.KIND] == PREFETCH) and state.owner[chunk] != reg[Reg.TICKET]:
             continue
-        wanted = layout.known[chunk] != 0 and policy.admits(state.ints, state.floats, chunk) != 0
-        if wanted:
-            count = _make_room(layout, state, policy, chunk, layout.size[chunk] + others, victims, count)
-        if wanted and _fits(state, layout.size[chunk] + others):
-            state.status[chunk] = STORING
+        count = take_in(layout, state, policy, chunk, others, victims, count)
+        if state.status[chunk] == STORING:
             state.owner[chunk] = reg[Reg.TICKET]
-            state.pins[chunk] += 1
-            state.counters[STORED] += layout.size[chunk]
-            policy.on_admit(state.ints, state.floats, chunk)
         elif state.owner[chunk] == reg[Reg.TICKET]:
             state.status[chunk] = ABSENT
             state.owner[chunk] = -1
+    return count
+
+
+def take_in(layout: Layout, state: State, policy: Policy, chunk: int, others: int, victims: Array, count: int) -> int:
+    """Admit a chunk, so that it is STORING, if it may be kept and there is room, or room can be made.
+
+    `others` are bytes that still take room. Returns how many of `victims` there are then, if there were `count`.
+    """
+    if layout.known[chunk] == 0 or policy.admits(state.ints, state.floats, chunk) == 0:
+        return count
+    size = layout.size[chunk]
+    count = _make_room(layout, state, policy, chunk, size + others, victims, count)
+    if _fits(state, size + others):
+        state.status[chunk] = STORING
+        state.pins[chunk] += 1
+        state.counters[STORED] += size
+        policy.on_admit(state.ints, state.floats, chunk)
     return count
 
 

@@ -9,8 +9,9 @@ import click
 
 from storage.image import open_image
 from workbench import policy
+from workbench._quantity import parse_size
+from workbench.cli._link import parse_link
 from workbench.cli._main import example, group
-from workbench.cli._types import parse_link, parse_size
 from workbench.replay import PREFETCH, sweep
 from workbench.trace import check_image, read_reads
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from storage.backend._link import FOREVER, carry_to, flow_begin, next_change, send, tries_of_next
 from storage.backend._link import NOW as _CLOCK
-from storage.backend._link import RTT as _RTT
 from storage.events import Outcome as _Outcome
 from storage.plan import (
     ABSENT,
     BLOCKED,
-    CAPACITY,
     COMPLETE,
     EXACT,
     FETCH,
@@ -44,6 +42,7 @@ from workbench.replay._account import (
     count_wait,
     log_work,
 )
+from workbench.replay._alone import read_on
 from workbench.replay._schedule import at
 from workbench.replay._world import Count, Phase, Request, World
 
@@ -92,7 +91,9 @@ def run(world: World) -> int:
 def _act(world: World, actor: int, t: int) -> None:
     phase = world.actors.phase[actor]
     if phase == Phase.THINK:
-        t = _read_ready(world, actor, t)
+        if t == world.out.began[world.count[Count.STARTED] - 1] and _look_ahead(world, t):
+            return
+        t = read_on(world, actor, t)
         if t < 0:
             return
         _begin_read(world, actor, t)
@@ -108,63 +109,6 @@ def _act(world: World, actor: int, t: int) -> None:
         _end_wait(world, actor, t)
         give_up_wait(world.actors.reg[actor])
     _look(world, actor, t)
-
-
-def _read_ready(world: World, actor: int, t: int) -> int:
-    """Reads of which every chunk is ready, one after the other, for as long as nothing else happens.
-
-    Does what the planner would, without its registers and pins. Pins matter only to an
-    eviction between the start of a read and its end, which takes a request that lands there:
-    where none is under way, none can within a round trip. Returns when the read that it
-    leaves to the planner starts, or -1 if it is not yet time for it.
-    """
-    if world.model.recording != 0:
-        return t
-    trace, status, state, policy = world.trace, world.state.status, world.state, world.policy
-    first, size, think, chunks = trace.first, trace.size, trace.think, world.segments.chunk
-    start, dur, ahead, ints, floats = world.out.start, world.out.dur, world.out.ahead, state.ints, state.floats
-    hit_ns, copy_ns = world.model.hit, world.model.copy
-    exact, quiet = world.options.plan == EXACT, _quiet(world)
-    prefetching = len(trace.batch_first) > 1
-    at(world.schedule, actor, FOREVER)
-    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_CHANGE])
-    read, last, asked, reads = world.actors.job[actor], trace.thread_first[actor + 1] - 1, 0, 0
-    while read < last:
-        begin, end = first[read], first[read + 1]
-        if begin == end or not (exact or end - begin == 1):
-            break
-        cost = hit_ns + (size[read] * copy_ns >> _MIB_SHIFT)
-        if t + cost >= horizon and cost >= quiet:
-            break
-        pos = begin
-        while pos < end and status[chunks[pos]] == READY:
-            pos += 1
-        if pos < end:
-            break
-        for pos in range(begin, end):
-            policy.on_hit(ints, floats, chunks[pos])
-            if prefetching:
-                ahead[chunks[pos]] = 0
-        start[read] = t
-        dur[read] = cost
-        asked += size[read]
-        reads += 1
-        read += 1
-        t += cost + think[read]
-        if t >= horizon:
-            break
-    world.actors.job[actor] = read
-    world.count[Count.HIT] += asked
-    world.count[Count.HITS] += reads
-    at(world.schedule, actor, t)
-    return -1 if reads > 0 and t >= horizon else t
-
-
-def _quiet(world: World) -> int:
-    """For how long from now on nothing can be evicted, whatever is asked meanwhile."""
-    if world.state.counters[CAPACITY] < 0:
-        return FOREVER
-    return int(world.link.clock[_RTT]) if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
 
 
 def _begin_read(world: World, actor: int, t: int) -> None:
@@ -212,6 +156,18 @@ def _look(world: World, actor: int, t: int) -> None:
         _complete(world, actor, t)
     else:
         _set(world, actor, Phase.PARK, FOREVER)
+
+
+def _look_ahead(world: World, t: int) -> bool:
+    """At a program's start let the first worker that is to look do so before any thread reads; false if there is none.
+
+    So it is in the store, which starts to prefetch before it can be read.
+    """
+    for worker in range(len(world.trace.thread_first) - 1, len(world.actors.phase)):
+        if world.actors.phase[worker] == Phase.LOOK:
+            _look(world, worker, t)
+            return True
+    return False
 
 
 def _unpark(world: World, t: int) -> None:

@@ -83,7 +83,7 @@ def _longer(table: Any, rows: int) -> Any:
 def new_world(workload: Workload, settings: Settings, record: bool, policy: Any) -> World:
     """Everything at rest; `policy` holds the five functions in the form that the engine is run in."""
     layout, link, cpu = workload.layout, settings.link, settings.cpu
-    options = plan_options(settings.plan, settings.amplify_io, workload.version)
+    options = plan_options(settings.plan, settings.amplify_io, workload.version, settings.prefetch_batch)
     ahead = prefetch_rows(settings.prefetch, workload)
     workload = widened(workload, settings.amplify_io)
     planned = settings.prefetch
@@ -106,6 +106,7 @@ def new_world(workload: Workload, settings: Settings, record: bool, policy: Any)
             thread_first=workload.thread_first,
             program_first=workload.program_first,
             batch_first=batches + len(workload.segments.chunk),
+            single=_singles(layout, options.amplify),
         ),
         model=Model(
             hit=cpu.hit_ns,
@@ -127,8 +128,17 @@ def _sizes(workload: Workload) -> Any:
     return np.diff(total[workload.first])
 
 
+def _singles(layout: Layout, amplify: int) -> Any:
+    following = np.append(layout.unit[1:], -1) == layout.unit
+    near = (layout.end[1:] <= layout.start[:-1] + amplify) & (layout.blob[1:] == layout.blob[:-1])
+    alone = (layout.unit == np.arange(len(layout.unit))) & ~following & ~np.append(near, np.False_)
+    return alone.view(np.uint8)
+
+
 def _with_prefetch(segments: Segments, layout: Layout, rows: Any) -> Segments:
     """Segments of reads and, behind them, those of the prefetch list: whole chunks."""
+    if not len(rows):
+        return segments
     return Segments(
         chunk=np.concatenate([segments.chunk, rows]),
         offset=np.concatenate([segments.offset, np.zeros(len(rows), np.int64)]),
@@ -160,8 +170,8 @@ def _out(reads: int, programs: int, segments: int, chunks: int) -> Out:
         return np.zeros(length, kind)
 
     return Out(
-        start=column(reads),
-        dur=column(reads),
+        start=np.empty(reads, np.int64),
+        dur=np.empty(reads, np.int64),
         rtt=column(reads),
         flow=column(reads),
         wait=column(reads),

@@ -42,6 +42,8 @@ class Settings:
         chunks that the first program reads), ``whole blob`` (all chunks).
     prefetch_workers
         How many fetch them.
+    prefetch_batch
+        Bytes up to which neighbours in that list are fetched with one request; by default `amplify_io`.
     link
         A `storage.backend.Link`.
     cpu
@@ -54,13 +56,14 @@ class Settings:
     eviction: str | EvictionPolicy = "none"
     prefetch: str | Sequence[int] | Batches | None = None
     prefetch_workers: int = 1
+    prefetch_batch: int | None = None
     link: Link = field(default_factory=Link)
     cpu: Cpu = field(default_factory=Cpu)
 
     def __post_init__(self) -> None:
         if self.plan not in PLANS:
             raise ConfigError(f"no plan {self.plan!r}; there are {', '.join(PLANS)}", field="plan")
-        for name in ("amplify_io", "prefetch_workers", "capacity"):
+        for name in ("amplify_io", "prefetch_workers", "prefetch_batch", "capacity"):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError("cannot be negative", field=name)
 

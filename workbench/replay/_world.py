@@ -42,6 +42,8 @@ class Trace(NamedTuple):
         Where the program's threads begin.
     batch_first : (batches + 1,) int64
         Where each prefetch batch's segments begin, behind those of the reads.
+    single : (chunks,) uint8
+        Whether no unit and no amplification takes others along when the chunk is fetched.
     """
 
     first: Any
@@ -50,6 +52,7 @@ class Trace(NamedTuple):
     thread_first: Any
     program_first: Any
     batch_first: Any
+    single: Any
 
 
 class Model(NamedTuple):

@@ -112,7 +112,7 @@ class Model:
         self.workload, self.settings = workload, settings
         policy, chunks = settings.policy, len(workload.layout.size)
         capacity = None if policy.name == "none" else settings.capacity
-        options = plan_options(settings.plan, settings.amplify_io)
+        options = plan_options(settings.plan, settings.amplify_io, prefetch_batch=settings.prefetch_batch)
         self.decider = Decider(workload.layout, options, capacity, policy.functions, policy.arena(chunks))
         rows = prefetch_rows(settings.prefetch, workload).tolist()
         self.batches: deque[list[int]] = deque()
@@ -132,7 +132,9 @@ class Model:
         self.when: dict[int, float] = {}
         self.actors: dict[int, Process] = {}
         self.waiting: dict[int, int] = {}
+        self.thinking: set[int] = set()
         self.parked: set[int] = set()
+        self.looking: set[int] = set()  # workers whose turn it is to ask the decider
         self.program = -1
         self.alive = self.busy = 0
         self.began: list[int] = []
@@ -160,6 +162,8 @@ class Model:
                 self.land()
             else:
                 assert actor is not None
+                if self.now == self.began[-1] and actor in self.thinking:
+                    actor = min(self.looking, default=actor)
                 self.resume(actor)
 
     def start(self, actor: int, process: Process) -> None:
@@ -169,6 +173,7 @@ class Model:
     def resume(self, actor: int) -> None:
         """Let an actor go on until it says when it wants to go on again."""
         self.when.pop(actor, None)
+        self.looking.discard(actor)
         try:
             until = next(self.actors[actor])
         except StopIteration:
@@ -191,7 +196,9 @@ class Model:
     def think_and_read(self, thread: int) -> Process:
         work, model = self.workload, self.settings.cpu
         for read in range(*work.thread_first[thread : thread + 2]):
+            self.thinking.add(thread)
             yield self.now + int(work.think_ns[read])
+            self.thinking.remove(thread)
             self.times[read, 0] = self.now
             part = slice(*work.first[read : read + 2])
             segments = Segments(*(column[part].tolist() for column in work.segments))
@@ -215,6 +222,7 @@ class Model:
             sizes = [self.decider.layout.size[row] for row in rows]
             yield from self.do(worker, self.decider.begin(Segments(rows, [0] * len(rows), sizes), PREFETCH), -1)
             rows = self.take_batch()
+            self.looking.add(worker)
             yield self.now  # it is the worker's next turn
 
     def take_batch(self) -> list[int]:
@@ -251,6 +259,7 @@ class Model:
     def unpark(self) -> None:
         for actor in self.parked:
             self.when[actor] = self.now
+        self.looking |= self.parked
         self.parked.clear()
 
     def serve(self, read: Read, waited: set[int]) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from storage.plan import Segments
 from tests.workbench.replay._cases import cases
 from tests.workbench.replay._model import Model
 from workbench.replay import Result, Settings, Workload, replay
@@ -26,11 +30,11 @@ COUNTED = (
 def assert_same(result: Result, model: Model) -> None:
     """Every time, every request and every count of the two is the same."""
     reads = result.reads
-    times = reads[["start_ns", "dur_ns", "rtt_ns", "bandwidth_ns", "waiting_ns"]].to_numpy()
+    times = np.stack([reads[f"{part}_ns"] for part in ("start", "dur", "rtt", "bandwidth", "waiting")], axis=1)
     np.testing.assert_array_equal(times, model.times)
     ids = np.append(result.workload.read_id, -1)
     expected = [{**row, "read_id": ids[row["read"]]} for row in model.requests]
-    for mine, other in zip(result.requests.to_dict("records"), expected, strict=True):
+    for mine, other in zip(result.requests.to_pylist(), expected, strict=True):
         assert mine == {name: other[name] for name in mine}
     assert {name: result.totals[name] for name in COUNTED} == {name: model.totals[name] for name in COUNTED}
     assert result.totals["wasted_prefetch_bytes"] == model.totals["wasted"] + sum(model.ahead.values())
@@ -54,3 +58,19 @@ def test_recording_changes_nothing(case: tuple[Workload, Settings]) -> None:
     assert fast.reads.equals(slow.reads)
     assert fast.requests.equals(slow.requests)
     assert fast.totals == slow.totals
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(calm=True, prefetch="none", amplify_io=0, plan="exact"), st.integers(1, 3))
+def test_a_chunk_at_a_time(case: tuple[Workload, Settings], most: int) -> None:
+    """Reads that nobody notices go without a step of the clock between them: with the same outcome as the others."""
+    workload, circumstances = case
+    first = np.minimum(workload.first[:-1] + most, workload.first[1:])
+    rows = np.concatenate([np.arange(*bounds) for bounds in zip(workload.first[:-1], first, strict=True)]).astype(int)
+    counts = first - workload.first[:-1]
+    short = replace(
+        workload,
+        first=np.append(0, np.cumsum(counts)),
+        segments=Segments(*(column[rows] for column in workload.segments)),
+    )
+    assert_same(replay(short, None, circumstances), Model(short, circumstances).run())
