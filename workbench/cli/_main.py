@@ -50,6 +50,7 @@ _MODULES = {
     "mrc": "_curve",
     "trace": "_trace",
     "sweep": "_sweep",
+    "validate": "_validate",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("chunkdict", "compact", "diff", "optimize"), "_rebuild"),
     **dict.fromkeys(("convert", "merge"), "_make"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -12,7 +14,8 @@ from storage.backend import Link
 from storage.image import open_image
 from tests.workbench.replay._validated import WITHIN_FAR, cell, far_registry, holds, image_of, undisturbed
 from tests.workbench.replay.test_live import reads_of
-from workbench.replay import Settings, Workload, decisions, fit, replay, run_live
+from workbench import view
+from workbench.replay import Settings, Workload, calibrate, decisions, fit, replay, run_live
 
 
 def test_fit(image_dir: Path) -> None:
@@ -69,6 +72,29 @@ def test_at_once(image_dir: Path) -> None:
     events = run_live(image_dir, reads, settings).events.to_pandas()
     live = {kind: int(events.loc[events["kind"] == kind, "user_bytes"].sum()) for kind in ("hit", "wait", "fetch")}
     assert live == {"hit": found["bytes_hit"], "wait": found["bytes_waited"], "fetch": found["bytes_fetched"]}
+
+
+@pytest.mark.usefixtures("calm")
+def test_refused(image_dir: Path) -> None:
+    """Of a link that refuses, the same requests fail, live as replayed, and the seconds went on the same."""
+    reads = reads_of(image_dir, 40, seed=3)
+    link = Link(rtt_ns=30_000_000, bandwidth=2_000_000, errors_ppm=300_000, retries=0, jitter_ns=20_000_000)
+    settings = Settings(amplify_io=0, link=link)
+    live = run_live(image_dir, reads, settings)
+    workload = Workload.from_reads(reads, open_image(image_dir))
+    result = replay(workload, None, replace(settings, cpu=calibrate(live.events)), record=True)
+    assert 3 < result.totals["failures"] < 30
+    assert _without_failures(live.events) == decisions(result.events())
+    summary = view.summarize(live.events, live.reads)
+    within = 0.05 * result.time_to_last_read_ns
+    for part, spent in result.split.items():
+        assert summary.split[part] == pytest.approx(spent, abs=within), part
+    assert view.summarize(result.events(), reads).split == result.split
+
+
+def _without_failures(events: pa.Table) -> list[dict[str, Any]]:
+    """Which a replay has no rows for."""
+    return [row for row in decisions(events) if row["kind"] != "failure"]
 
 
 def test_programs(image_dir: Path) -> None:
