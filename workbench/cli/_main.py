@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -49,6 +50,7 @@ _MODULES = {
     "mrc": "_curve",
     "trace": "_trace",
     "sweep": "_sweep",
+    "validate": "_validate",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("chunkdict", "compact", "diff", "optimize"), "_rebuild"),
     **dict.fromkeys(("convert", "merge"), "_make"),
@@ -85,6 +87,8 @@ def main() -> None:
         # Whoever read our output has enough; keep the interpreter from saying so when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    finally:
+        gc.freeze()  # the process ends: no need to look once more for what refers to itself
 
 
 def _complain(message: str, status: int) -> int:

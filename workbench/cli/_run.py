@@ -14,12 +14,13 @@ from rich.table import Table
 
 from storage.backend import Link
 from storage.image import open_image
-from workbench import policy, view
+from workbench import view
 from workbench.cli._blobs import Configured
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
-from workbench.cli._types import CACHE_SIZE, SIZE, Share
+from workbench.cli._settings import guarded, link_option, settings_options
+from workbench.cli._types import Share
 from workbench.demo import demo
 from workbench.replay import PREFETCH, Settings, Workload, calibrate, replay
 from workbench.simulate import simulate
@@ -27,24 +28,6 @@ from workbench.trace import PROGRAMS, check_image, read_reads, record, write_tab
 from workbench.trace.formats import FORMATS, object_trace
 
 __all__: list[str] = []
-
-_ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
-
-
-def _options(command: Any) -> Any:
-    """What record and replay have in common."""
-    for option in reversed(
-        (
-            click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
-            click.option("--admission", default="all", show_default=True, help=_ADMISSIONS),
-            click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
-            click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
-            click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
-            click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True),
-        )
-    ):
-        command = option(command)
-    return command
 
 
 @group.command(
@@ -60,7 +43,8 @@ def _options(command: Any) -> Any:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for reads and events.")
 @click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
-@_options
+@settings_options
+@link_option
 @blobs_option
 def record_command(
     programs: tuple[Path, ...],
@@ -83,7 +67,9 @@ def record_command(
     """
     if isinstance(cache_size, Share):
         raise click.UsageError("a recording's cache size is in bytes: there is no trace yet to take a share of")
-    eviction = _guarded(eviction, admission, cache_size)
+    eviction = guarded(eviction, admission, cache_size)
+    if isinstance(blobs, Configured):
+        blobs.warn_of_sections({"cache": "--cache and --cache-size", "rafs": "--amplify and --plan"})
     run = record(
         image,
         None if isinstance(blobs, Configured) else blobs,
@@ -127,7 +113,8 @@ def record_command(
 @click.option("--prefetch", type=click.Choice(PREFETCH), default="none", show_default=True)
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
-@_options
+@settings_options
+@link_option
 @blobs_option
 def replay_command(
     trace: Path,
@@ -149,7 +136,7 @@ def replay_command(
 
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
-    eviction = _guarded(eviction, admission, cache_size, untimed)
+    eviction = guarded(eviction, admission, cache_size, untimed)
     if untimed:
         _untimed(trace, kind, eviction, cache_size, as_json)
         return
@@ -193,21 +180,6 @@ def _table(values: dict[str, Any]) -> Table:
 def _with_cpu(settings: Settings, trace: Path) -> Settings:
     events = trace.with_name("events.parquet")
     return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
-
-
-def _guarded(eviction: str, admission: str, cache_size: int | Share | None, untimed: bool = False) -> str:
-    """The name of both policies as one, once they can be what is wanted."""
-    if policy.get(eviction).offline and not untimed:
-        raise click.UsageError(f"--eviction {eviction} knows the future: it needs --untimed")
-    if eviction != "none" and cache_size is None:
-        raise click.UsageError(f"--eviction {eviction} needs --cache-size: 256MiB, say")
-    if eviction == "none" and cache_size is not None:
-        raise click.UsageError("--cache-size needs --eviction: lru, say")
-    if eviction == "none" and admission != "all":
-        raise click.UsageError("--admission needs --eviction: lru, say")
-    both = f"{eviction}+{admission}"
-    policy.get(both)
-    return eviction if admission == "all" else both
 
 
 @group.command("demo", **example("workbench demo", "workbench demo --out /tmp/demo --perfetto"))

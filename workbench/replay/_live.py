@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage.backend import BlobBackend
+from storage.backend import BlobBackend, ShapedBackend
 from storage.cache import FileCache
-from storage.errors import StorageError
+from storage.errors import BackendError, StorageError
 from storage.events import Recorder
-from storage.factory import open_store
+from storage.factory import default_backend, open_store
 from storage.fs import Rafs
-from storage.image import open_image
+from storage.image import locate, open_image
 from storage.plan import Batches
 from workbench.replay._settings import Settings, prefetch_rows
 from workbench.replay._workload import Workload
@@ -50,38 +51,49 @@ def run_live(image: str | Path, trace: pa.Table, settings: Settings, backend: Bl
     trace
         Reads, in the schema `workbench.trace.READS`.
     settings
-        Of the store; its link is put before the image's own blobs.
+        Of the store; its link is put before the image's own blobs, and is new when the first program starts.
     backend
         Where blobs come from instead, behind no link but its own.
 
     Raises
     ------
     StorageError
-        What a read raises.
+        What a read raises, unless it is the link of `settings` that refuses: that read is over, and the next begins.
     """
     workload = Workload.from_reads(trace, open_image(image))
     rows = trace.to_pandas().set_index("read_id").loc[workload.read_id]
     asked = list(zip(rows["path"].astype(str), rows["offset"], rows["length"], strict=True))
+    refusing = backend is None and settings.link.errors_ppm > 0
     spent, done, events = 0, list[tuple[Any, ...]](), list[pa.Table]()
-    with tempfile.TemporaryDirectory(prefix="validate-") as cache:
+    with tempfile.TemporaryDirectory(prefix="validate-") as cache, _source(image, settings, backend) as source:
         for program in range(len(workload.programs)):
             recorder = Recorder()
-            with _open(image, cache, settings, backend, recorder) as rafs:
+            with _open(image, cache, settings, source, recorder) as rafs:
+                if program == 0 and isinstance(source, ShapedBackend):
+                    source.restart()
                 _prefetch(rafs, settings, workload)
                 start = time.monotonic_ns()
-                _drive(rafs, workload, program, asked, start, done)
+                _drive(rafs, workload, program, asked, start, done, refusing)
                 spent += max((row[1] + row[2] for row in done if row[5] == program), default=start) - start
             events.append(_apart(recorder.table(), program))
         return Live(pa.concat_tables(events, promote_options="permissive"), _table(done, workload), spent)
 
 
-def _open(image: str | Path, cache: str, settings: Settings, backend: BlobBackend | None, recorder: Recorder) -> Rafs:
+@contextlib.contextmanager
+def _source(image: str | Path, settings: Settings, backend: BlobBackend | None) -> Iterator[BlobBackend]:
+    if backend is not None:
+        yield backend
+        return
+    with contextlib.closing(default_backend(locate(image))) as own:
+        yield ShapedBackend(own, settings.link)
+
+
+def _open(image: str | Path, cache: str, settings: Settings, backend: BlobBackend, recorder: Recorder) -> Rafs:
     policy = settings.policy
     return open_store(
         image,
         cache_dir=cache,
         backend=backend,
-        link=settings.link if backend is None else None,
         plan=settings.plan,
         amplify_io=settings.amplify_io,
         capacity=None if policy.name == "none" else settings.capacity,
@@ -110,7 +122,13 @@ def _apart(events: pa.Table, program: int) -> pa.Table:
 
 
 def _drive(
-    rafs: Rafs, workload: Workload, program: int, asked: Sequence[tuple[str, int, int]], start: int, done: list[Any]
+    rafs: Rafs,
+    workload: Workload,
+    program: int,
+    asked: Sequence[tuple[str, int, int]],
+    start: int,
+    done: list[Any],
+    refusing: bool,
 ) -> None:
     """All threads of a program, from `start` on, to their last read."""
     errors: list[StorageError] = []
@@ -121,7 +139,8 @@ def _drive(
             path, offset, length = asked[read]
             _sleep_until(ended + int(workload.think_ns[read]))
             number, begun = int(workload.read_id[read]), time.monotonic_ns()
-            rafs.readinto(rafs.lookup(path), offset, bytearray(length), number)
+            with contextlib.suppress(*([BackendError] if refusing else [])):
+                rafs.readinto(rafs.lookup(path), offset, bytearray(length), number)
             over = time.monotonic_ns()
             done.append((number, begun, over - begun, begun - ended, thread, program, path, offset, length))
             ended = over

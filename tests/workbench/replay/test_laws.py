@@ -67,8 +67,8 @@ def test_split_adds_up(case: tuple[Workload, Settings]) -> None:
     assert all(np.min(result.reads[f"{part}_ns"]) >= 0 for part in ("rtt", "bandwidth", "waiting", "decode"))
 
 
-@settings(max_examples=40, deadline=None)
-@given(cases(calm=True))
+@settings(max_examples=60, deadline=None)
+@given(cases())
 def test_events_give_the_same_split(case: tuple[Workload, Settings]) -> None:
     """What `view` works out from the events of a replay is what the replay says itself."""
     workload, circumstances = case
