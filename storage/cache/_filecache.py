@@ -22,6 +22,7 @@ from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
 from storage.cache._execute import Executor
 from storage.cache._fetch import Fetcher
+from storage.cache._flights import forget_flights, land, share_flights
 from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
@@ -64,6 +65,7 @@ _opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
 
 
 def _disown_all() -> None:
+    forget_flights()
     for cache in list(_opened):
         cache.disown()
 
@@ -142,14 +144,16 @@ class FileCache:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
         self.files: list[BlobFile] = []
+        self.flights = [share_flights(os.path.realpath(self.folder), info.blob_id) for info in infos]
         self.dedup: Deduplicator | None = None
         try:
             check_form(self.folder, kind.form)
             begin_form(self.folder, kind.form, self._lock.writable)
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
-            for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
+            parts = zip(infos, blobs.first_chunk, blobs.chunk_count, self.flights, strict=True)
+            for info, first, count, flights in parts:
                 rows = range(int(first), int(first + count))
-                source = Source(info, views(layout), decoder, rows, self._lock.writable)
+                source = Source(info, views(layout), decoder, rows, self._lock.writable, flights.digests)
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
@@ -313,7 +317,7 @@ class FileCache:
     ) -> int:
         size = sum(lengths)
         cursor = Cursor(buffers, size)
-        if self._unguarded and self.is_ready(rows):
+        if self._unguarded and self.decider.options.plan == EXACT and self.is_ready(rows):
             start = time.monotonic_ns()
             ranges = self.executor.copy(rows, offsets, lengths, cursor)
             self._read_at_once()
@@ -405,4 +409,6 @@ class FileCache:
             self.dedup.close()
         for file in self.files:
             file.close()
+        while self.flights:
+            land(self.flights.pop())
         self._lock.release()

@@ -68,6 +68,8 @@ def record_command(
     if isinstance(cache_size, Share):
         raise click.UsageError("a recording's cache size is in bytes: there is no trace yet to take a share of")
     eviction = guarded(eviction, admission, cache_size)
+    if isinstance(blobs, Configured):
+        blobs.warn_of_sections({"cache": "--cache and --cache-size", "rafs": "--amplify and --plan"})
     run = record(
         image,
         None if isinstance(blobs, Configured) else blobs,

@@ -254,7 +254,8 @@ class HttpClient:
                 result = consume(response)
             response.finish()
         except (OSError, ProtocolError, UnicodeError) as error:
-            raise failure_of(error, request.url, request.where, reused) from error
+            stale = reused and request.retries != 0
+            raise failure_of(error, request.url, request.where, stale) from error
         finally:
             self.metrics.exchanged(time.monotonic_ns() - started, source == RequestSource.PREFETCH)
             if response is None or not response.finished:

@@ -59,7 +59,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        if known and url.isascii() and url.isprintable() and " " not in url:
+        if known and not parts.netloc.endswith(":") and url.isascii() and url.isprintable() and " " not in url:
             return parts
     except ValueError:
         pass
@@ -84,7 +84,7 @@ class Request:
     stream
         The timeout is for each piece of the body, not for all of it.
     retries
-        How often to try again, if not as the options say.
+        How often to try again, if not as the options say; 0 also where a kept connection turns out to be closed.
     expected
         Statuses that are an answer, not a failure.
     where

@@ -157,3 +157,14 @@ def test_hits_while_others_evict(even: Made, tmp_path: Path) -> None:
     assert rerun(journal, fresh) == len(journal)
     assert list(fresh.state.status) == list(cache.decider.state.status)
     cache.close()
+
+
+@pytest.mark.parametrize(("plan", "hits"), [("exact", 1), ("reference", 2)])
+def test_a_long_hit(plan: str, hits: int, even: Made, tmp_path: Path) -> None:
+    """What is there already is one hit; as nydusd counts, one for each request that there would have been."""
+    cache = open_cache(even, tmp_path, plan=plan)
+    read_chunks(cache, even, range(CHUNKS))
+    before = cache.metrics()["partial_hits"]
+    read_chunks(cache, even, range(CHUNKS))
+    assert cache.metrics()["partial_hits"] - before == hits
+    cache.close()
