@@ -76,6 +76,8 @@ class Decider:
         Whether to keep one.
     watermarks
         See `new_state`.
+    window
+        How far requests reach, for all or by chunk, see `windows`; by default as `options` say.
 
     Attributes
     ----------
@@ -92,12 +94,14 @@ class Decider:
         arena: tuple[int, int] = (1, 1),
         journal: bool = False,
         watermarks: tuple[int, int] | None = None,
+        window: npt.NDArray[np.int64] | None = None,
     ) -> None:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
         self.policy = policy
-        self.state = views(new_state(chunks, capacity, *arena, watermarks))
+        first = options.amplify if window is None else window
+        self.state = views(new_state(chunks, capacity, *arena, watermarks, first))
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0

@@ -25,7 +25,7 @@ from storage.image import open_image
 from workbench.replay._cpu import calibrate
 from workbench.replay._fit import fit
 from workbench.replay._run import replay
-from workbench.replay._settings import Settings, prefetch_rows
+from workbench.replay._settings import Settings, amplify_of, prefetch_rows
 from workbench.replay._workload import Workload
 from workbench.trace import READS
 
@@ -175,7 +175,7 @@ def run_live(image: str | Path, trace: pa.Table, settings: Settings, backend: Bl
                 backend=backend,
                 link=link,
                 plan=settings.plan,
-                amplify_io=settings.amplify_io,
+                amplify_io=amplify_of(settings, workload),
                 capacity=None if policy.name == "none" else settings.capacity,
                 policy=policy.functions,
                 arena_of=policy.arena,
