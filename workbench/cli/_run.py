@@ -20,7 +20,8 @@ from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
 from workbench.cli._types import CACHE_SIZE, LINK, SIZE, Share
 from workbench.demo import demo
-from workbench.replay import PREFETCH, Settings, Workload, calibrate, replay
+from workbench.policy import amplify
+from workbench.replay import LOOPS, PREFETCH, Settings, Workload, calibrate, fleet, replay
 from workbench.simulate import simulate
 from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
 from workbench.trace.formats import FORMATS, object_trace
@@ -37,7 +38,6 @@ def _options(command: Any) -> Any:
             click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
             click.option("--admission", default="all", show_default=True, help=_ADMISSIONS),
             click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
-            click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
             click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
             click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True),
         )
@@ -59,6 +59,7 @@ def _options(command: Any) -> Any:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for reads and events.")
 @click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io.")
 @_options
 @blobs_option
 def record_command(
@@ -115,6 +116,7 @@ def record_command(
         "workbench replay trace/reads.parquet --image image",
         "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
         "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
+        "workbench replay trace/reads.parquet --image image --prefetch markov --amplify adaptive --clients 8",
         "workbench replay requests.oracleGeneral.zst --eviction s3-fifo --cache-size 256MiB --untimed --json",
         "workbench replay requests.csv --eviction lru --admission tinylfu --cache-size 10% --untimed",
     ),
@@ -123,7 +125,13 @@ def record_command(
 @click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
-@click.option("--prefetch", type=click.Choice(PREFETCH), default="none", show_default=True)
+@click.option("--prefetch", default="none", show_default=True, help=f"{', '.join(PREFETCH)}, or paths=/a:/b.")
+@click.option("--prefetch-workers", type=click.IntRange(1), default=1, show_default=True, help="How many fetch it.")
+@click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for.")
+@click.option("--amplify", default="1MiB", show_default=True, help=f"amplify_io, or {', '.join(amplify.names())}.")
+@click.option("--loop", type=click.Choice(LOOPS), default="closed", show_default=True, help="open: at recorded times.")
+@click.option("--warm-up", type=click.IntRange(0), default=0, help="Reads before anything counts.")
+@click.option("--clients", type=click.IntRange(1), default=1, help="Machines that start it at once, over one link.")
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @_options
@@ -135,12 +143,17 @@ def replay_command(
     kind: str | None,
     blobs: Blobs,
     prefetch: str,
+    prefetch_workers: int,
+    prefetch_bandwidth: int,
+    amplify: str,
+    loop: str,
+    warm_up: int,
+    clients: int,
     any_image: bool,
     as_json: bool,
     eviction: str,
     admission: str,
     cache_size: int | Share | None,
-    amplify: int,
     plan: str,
     link: Link,
 ) -> None:
@@ -161,11 +174,24 @@ def replay_command(
     workload = Workload.from_reads(reads, opened)
     capacity = int(cache_size * workload.touched_bytes) if isinstance(cache_size, Share) else cache_size
     settings = Settings(
-        plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch, link=link
+        plan=plan,
+        amplify_io=amplify,
+        capacity=capacity,
+        eviction=eviction,
+        prefetch=prefetch,
+        prefetch_workers=prefetch_workers,
+        prefetch_bandwidth=prefetch_bandwidth,
+        link=link,
+        loop=loop,
+        warm_up=warm_up,
     )
-    result = replay(workload, opened, _with_cpu(settings, trace), record=not as_json)
+    workload = fleet([workload] * clients) if clients > 1 else workload
+    result = replay(workload, opened, _with_cpu(settings, trace), record=not as_json and clients == 1)
     if as_json:
         print(json.dumps({**result.totals, "split_ns": result.split}))
+    elif clients > 1:
+        Console().print(_table(result.totals | result.totals["bytes_by_cause"]))
+        click.echo(result.clients.to_string(index=False))
     else:
         Console().print(view.summarize(result.events(), reads, "predicted"))
 
@@ -184,6 +210,8 @@ def _untimed(trace: Path, kind: str | None, eviction: str, cache_size: int | Sha
 def _table(values: dict[str, Any]) -> Table:
     table = Table(show_header=False)
     for name, value in values.items():
+        if isinstance(value, dict):
+            continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
         table.add_row(name.replace("_", " "), shown)
     return table

@@ -3,15 +3,17 @@
 from workbench.replay._bound import lower_bound
 from workbench.replay._cpu import Cpu, calibrate
 from workbench.replay._fit import Fit, fit
+from workbench.replay._fleet import fleet, together
 from workbench.replay._grid import grid
 from workbench.replay._result import Result
 from workbench.replay._run import replay
-from workbench.replay._settings import PREFETCH, Settings
+from workbench.replay._settings import LOOPS, PREFETCH, Settings
 from workbench.replay._sweep import Sweep, sweep
 from workbench.replay._validate import Live, Validation, run_live, validate
 from workbench.replay._workload import Workload
 
 __all__ = [
+    "LOOPS",
     "PREFETCH",
     "Cpu",
     "Fit",
@@ -23,10 +25,12 @@ __all__ = [
     "Workload",
     "calibrate",
     "fit",
+    "fleet",
     "grid",
     "lower_bound",
     "replay",
     "run_live",
     "sweep",
+    "together",
     "validate",
 ]

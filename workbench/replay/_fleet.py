@@ -93,6 +93,11 @@ def _firsts(workloads: Sequence[Workload], name: str) -> I64:
     return np.concatenate(firsts)
 
 
+def _spread(workloads: Sequence[Workload]) -> list[int]:
+    """What to add to each one's read ids so that no two have one."""
+    return np.cumsum([0, *(int(workload.read_id.max(initial=-1)) + 1 for workload in workloads[:-1])]).tolist()
+
+
 def _joined(workloads: Sequence[Workload], client_first: I64, starts: I64, program_first: I64) -> Workload:
     layout = workloads[0].layout
     for workload in workloads:
@@ -102,8 +107,9 @@ def _joined(workloads: Sequence[Workload], client_first: I64, starts: I64, progr
     def column(name: str) -> I64:
         return np.concatenate([getattr(workload, name) for workload in workloads])
 
+    ids = [workload.read_id + number for workload, number in zip(workloads, _spread(workloads), strict=True)]
     return Workload(
-        read_id=column("read_id"),
+        read_id=np.concatenate(ids),
         think_ns=column("think_ns"),
         offset=column("offset"),
         length=column("length"),

@@ -121,7 +121,7 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     workers = settings.prefetch_workers if len(listed.rows) or bound.ahead else 0
     segments = _with_prefetch(workload.segments, layout, listed.rows, clients * workers if bound.ahead else 0)
     chunks, actors = len(layout.size), threads + clients * workers
-    window = windows(amplify, chunks) if options.amplify else np.zeros(chunks, np.int64)
+    window = windows(amplify, chunks) * (workload.version != 5)
     capacity = None if settings.policy.name == "none" else settings.capacity
     on_read = bound.compiled()
     first = World(

@@ -15,7 +15,7 @@ def rows(chunks: Sequence[int] | I64 | Batches, name: str = "list") -> PrefetchP
 
     def bind(known: Known) -> Bound:
         if isinstance(chunks, Batches):
-            return Bound(chunks._replace(rows=checked(chunks.rows, known.layout)))
+            return Bound(Batches(checked(chunks.rows, known.layout), chunks.first))
         return Bound(checked(chunks, known.layout))
 
     return PrefetchPolicy(name, bind)
