@@ -17,7 +17,7 @@ from storage.factory import default_backend, open_store
 from storage.fs import Rafs
 from storage.image import Located, locate
 from storage.metrics import FsIoStats
-from storage.openers import open_backend
+from storage.openers import open_backend, open_external
 from storage.plan import Policy, keep_all
 
 __all__ = ["cache_kind", "open_backend", "open_backends", "open_configured"]
@@ -107,7 +107,7 @@ def open_backends(image: Located, config: ConfigV2, recorder: Recorder | None = 
     """
     named = config.backend
     backend = default_backend(image, None, recorder) if named is None else open_backend(named, recorder)
-    return with_external(image, config, backend, lambda one: open_backend(one, recorder))
+    return with_external(image, config, backend, lambda one: open_external(one, recorder))
 
 
 def cache_kind(config: CacheConfig) -> CacheKind:

@@ -11,13 +11,16 @@ from typing import cast
 from storage.backend import BlobBackend, Link, LocalFs, MeteredBackend, RoutedBackend, ShapedBackend, meters_of
 from storage.blob_metas import blob_metas
 from storage.cache import CacheKind, DummyCache, FileCache
+from storage.config import ConfigV2
 from storage.errors import CacheUnavailableError, ConfigError
 from storage.events import Recorder
+from storage.external import with_external
 from storage.fs import Rafs
 from storage.image import BlobFeatures, Located, locate, open_bootstrap
 from storage.image.v5 import Amplifier
 from storage.metrics import FsIoStats
-from storage.oci import BACKEND_FILE, load_backend
+from storage.oci import REGISTRY_FILE, load_backend
+from storage.openers import open_external
 from storage.plan import Amplify, Policy, keep_all, plan_options, reach, windows
 
 __all__ = ["default_backend", "open_store"]
@@ -61,7 +64,8 @@ def open_store(
         Where blobs come from; by default the folder of blobs, or for an image that `storage.oci.pull` fetched, its
         registry.
     external
-        Where external blobs come from, a folder or a backend; by default from where the others do.
+        Where external blobs come from, a folder or a backend; by default from where ``backend.json`` beside the
+        bootstrap says, or without it from where the others do.
     link
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
@@ -85,7 +89,7 @@ def open_store(
         raise ConfigError("a cache cannot hold less than nothing, nor can none be bounded", field="capacity")
     located = image if isinstance(image, Located) else locate(image, blobs)
     bootstrap = open_bootstrap(located)
-    opened_here = None if backend is not None else default_backend(located, blobs, recorder)
+    opened_here = None if backend is not None else _own_backends(located, blobs, external is None, recorder)
     source = backend if backend is not None else opened_here
     assert source is not None
     if external is not None:
@@ -135,6 +139,16 @@ def open_store(
     return rafs
 
 
+def _own_backends(
+    located: Located, blobs: str | Path | None, outside: bool, recorder: Recorder | None
+) -> MeteredBackend | RoutedBackend:
+    """Where an image's blobs are by default; those `outside` as it says itself, unless all are in a folder."""
+    backend = default_backend(located, blobs, recorder)
+    if blobs is not None or not outside:
+        return backend
+    return with_external(located, ConfigV2(), backend, lambda one: open_external(one, recorder))
+
+
 def default_backend(
     located: Located, blobs: str | Path | None = None, recorder: Recorder | None = None
 ) -> MeteredBackend:
@@ -145,7 +159,7 @@ def default_backend(
     ConfigError
         If the file that says which registry is broken.
     """
-    pulled = None if blobs is not None else load_backend(located.path.parent / BACKEND_FILE, recorder)
+    pulled = None if blobs is not None else load_backend(located.path.parent / REGISTRY_FILE, recorder)
     if pulled is not None:
         return pulled
     if not isinstance(located.blobs, Path):

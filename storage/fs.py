@@ -119,7 +119,7 @@ class Rafs:
         try:
             size = self._read(row, offset, buffer, max(asked, len(buffer)), read_id)
         except BaseException as error:
-            self.cache.log.failed_read(start, read_id, error)
+            self.cache.log.failed_read(start, read_id, error, offset, len(buffer))
             self.stats.count(Fop.READ, self._nid[row], 0, (time.monotonic_ns() - start) // 1000, failed=True)
             raise
         self.stats.count(Fop.READ, self._nid[row], size, (time.monotonic_ns() - start) // 1000)

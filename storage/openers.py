@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from storage.backend import S3, BlobBackend, HttpProxy, LocalDisk, LocalFs, MeteredBackend, Oss, open_plugin
@@ -13,7 +15,7 @@ from storage.config import BackendConfig, HttpConfig, RegistryConfig
 from storage.errors import ConfigError
 from storage.events import Recorder
 
-__all__ = ["open_backend", "registry_options"]
+__all__ = ["open_backend", "open_external", "registry_options"]
 
 _S3_ENDPOINT = "s3.amazonaws.com"
 
@@ -28,12 +30,34 @@ def open_backend(config: BackendConfig, recorder: Recorder | None = None) -> Met
     """
     if config.type not in _OPENERS:
         return MeteredBackend(open_plugin(config.type, config.other or {}), config.type)
-    try:
+    with _naming(config.type):
         return MeteredBackend(_OPENERS[config.type](config, recorder), config.type)
+
+
+def open_external(config: BackendConfig, recorder: Recorder | None = None) -> MeteredBackend:
+    """The same for a backend of external blobs, which an image may name: it is not told ``IMAGE_PULL_AUTH``.
+
+    Raises
+    ------
+    ConfigError, UnsupportedError
+        If it cannot be had; names the key.
+    """
+    if config.registry is None:
+        return open_backend(config, recorder)
+    with _naming(config.type):
+        options = replace(registry_options(config.registry), pull_auth=False)
+        return MeteredBackend(Registry(options, recorder), config.type)
+
+
+@contextmanager
+def _naming(kind: str) -> Iterator[None]:
+    """Errors name the key as a configuration has it."""
+    try:
+        yield
     except ConfigError as error:
         if "field" not in error.where:
             raise
-        where = error.where | {"field": f"backend.{config.type}.{error.where['field']}"}
+        where = error.where | {"field": f"backend.{kind}.{error.where['field']}"}
         raise type(error)(error.message, **where) from error
 
 

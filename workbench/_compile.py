@@ -142,7 +142,7 @@ def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remov
 
 def fingerprint(function: Callable[..., Any]) -> str:
     """A hash of all that decides what the function compiles to, the functions that it calls included."""
-    versions = (sys.version, numba.__version__, llvmlite.__version__)
+    versions = (sys.version, numba.__version__, llvmlite.__version__, [each.__name__ for each in _draft.PASSES])
     return hashlib.sha256(repr((versions, sorted(set(_parts(function, set()))))).encode()).hexdigest()[:32]
 
 

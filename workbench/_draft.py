@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from numba.core import ir
+from numba.core import ir, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
@@ -26,7 +26,7 @@ from numba.core.typed_passes import (
 )
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 
-__all__ = ["DraftCompiler", "WholeCompiler"]
+__all__ = ["PASSES", "DraftCompiler", "WholeCompiler"]
 
 
 class _Library(JITCodeLibrary):
@@ -77,7 +77,7 @@ class WholeCompiler(Compiler):
         """Ours need little of what numba can; others get all of it."""
         if self.state.func_id.modname.startswith(_OURS):
             manager = PassManager("drafts")
-            for each in _PASSES:
+            for each in PASSES:
                 manager.add_pass(each, each.__name__)
         else:
             manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
@@ -138,14 +138,41 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(value, "_fields") and all(type(number) is int for number in value)
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _CountFromZero(FunctionPass):
+    """An index is what it says: nothing of ours counts from the end, so none is asked whether it is negative."""
+
+    _name = "count_from_zero"
+
+    def __init__(self) -> None:
+        pass
+
+    def run_pass(self, state: Any) -> bool:
+        """Call what reads and writes arrays with unsigned indices."""
+        for of, signature in list(state.calltypes.items()):
+            if isinstance(of, ir.SetItem) or (isinstance(of, ir.Expr) and of.op == "getitem"):
+                del state.calltypes[of]
+                state.calltypes[of] = _unsigned(signature)
+        return True
+
+
+def _unsigned(signature: Any) -> Any:
+    array, index, *rest = signature.args
+    if isinstance(array, types.Array) and isinstance(index, types.Integer):
+        return signature.replace(args=(array, types.uintp, *rest))
+    return signature
+
+
 _OURS = ("storage.", "workbench.")
-_PASSES = (
+# What makes a function of ours, in order.
+PASSES = (
     TranslateByteCode,
     FixupArgs,
     IRProcessing,
     _FoldNames,
     ReconstructSSA,
     NopythonTypeInference,
+    _CountFromZero,
     PreLowerStripPhis,
     IRLegalization,
     AnnotateTypes,

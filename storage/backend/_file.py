@@ -17,8 +17,10 @@ def open_file(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
-def pread_into(fd: int, path: Path, buffer: memoryview, offset: int) -> Transfer:
-    """Fill the buffer from `offset` on.
+def pread_into(
+    fd: int, path: Path, buffer: memoryview, offset: int, *, blob: str | None = None, base: int = 0
+) -> Transfer:
+    """Fill the buffer from `offset` on of what begins at `base`: of the whole file, or of a blob in it.
 
     Raises
     ------
@@ -29,13 +31,13 @@ def pread_into(fd: int, path: Path, buffer: memoryview, offset: int) -> Transfer
     received = 0
     try:
         while received < len(buffer):
-            count = os.preadv(fd, [buffer[received:]], offset + received)
+            count = os.preadv(fd, [buffer[received:]], base + offset + received)
             if count == 0:
-                raise BackendError("the blob ends early", path=path, offset=offset + received)
+                raise BackendError("the blob ends early", path=path, blob=blob, offset=offset + received)
             received += count
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "no file is that long"
-        raise BackendError(f"the blob cannot be read: {reason}", path=path, offset=offset) from error
+        raise BackendError(f"the blob cannot be read: {reason}", path=path, blob=blob, offset=offset) from error
     return Transfer(received, time.monotonic_ns() - start)
 
 
@@ -53,7 +55,7 @@ class FileReader:
 
     def read_into(self, buffer: memoryview, offset: int) -> Transfer:
         """Fill the buffer from `offset` on."""
-        return pread_into(self._fd, self._path, buffer, offset)
+        return pread_into(self._fd, self._path, buffer, offset, blob=self.blob_id)
 
     def __del__(self) -> None:
         os.close(self._fd)

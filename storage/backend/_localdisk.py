@@ -106,7 +106,7 @@ class LocalDisk:
         if offset + len(buffer) > extent.length:
             end = max(offset, extent.length)
             raise BackendError("the blob ends early", path=self.path, blob=blob_id, offset=end)
-        return pread_into(self._fd, self.path, buffer, extent.offset + offset)
+        return pread_into(self._fd, self.path, buffer, offset, blob=blob_id, base=extent.offset)
 
     def __repr__(self) -> str:
         return f"LocalDisk({str(self.path)!r})"

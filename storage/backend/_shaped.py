@@ -29,6 +29,11 @@ class ShapedBackend:
         """A reader of the blob behind the link."""
         return WrappedReader(self.inner.get_reader(blob_id), self.transfer)
 
+    def restart(self) -> None:
+        """Forget what was sent: draws begin with the first, and connections are new. Nothing may be under way."""
+        with self._lock:
+            self._flows = new_link(self.link)
+
     def transfer(self, reader: BlobReader, buffer: memoryview, offset: int) -> Transfer:
         """Read a range, and take as long over it as the link would.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from storage.backend import BlobReader
 from storage.cache._cursor import Cursor, Nowhere
 from storage.errors import CacheError, IntegrityError, StorageError
-from storage.plan import ABSENT, BLOCKED, COMPLETE, FETCH, READY, SERVE, WAIT, YIELD, Read, Reg
+from storage.plan import ABSENT, BLOCKED, COMPLETE, FETCH, PREFETCH, READY, SERVE, WAIT, YIELD, Read, Reg
 
 if TYPE_CHECKING:
     from storage.cache._filecache import FileCache
@@ -86,6 +86,8 @@ class Executor:
         with self._cache.changed:
             was_blocked = read.reg[Reg.BLOCKED] != 0
             action = self._cache.decider.advance(read)
+            if read.reg[Reg.KIND] == PREFETCH:
+                self._cache.prefetcher.looked()
             if was_blocked and self._cache.decider.state.counters[BLOCKED] == 0:
                 self._cache.changed.notify_all()
             return action

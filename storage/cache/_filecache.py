@@ -57,7 +57,8 @@ __all__ = ["FileCache"]
 
 # nydusd fetches a chunk itself when whoever claimed it takes longer.
 _PATIENCE_S = 2.0
-
+# So many hits are noted before the policy is told of them, if nothing is decided before.
+_NOTES = 1024
 
 _AS_THEY_ARE = CacheKind()
 _opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
@@ -175,8 +176,10 @@ class FileCache:
         self._offset = self.decider.layout.offset
         # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
-        self._unguarded = capacity is None and not self._checked and not prefetch_bandwidth
-        self._bounded = capacity is not None and not self._checked
+        evicts = self.decider.policy is not keep_all
+        self._unguarded = not evicts and not self._checked and not prefetch_bandwidth
+        self._bounded = evicts and not self._checked
+        self._noted = self.decider.noted
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
         self.counted = CacheMetrics()
@@ -251,7 +254,7 @@ class FileCache:
     def _read_ready(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
         """One ready chunk to one buffer, with as little around the system call as there can be.
 
-        Without a capacity nothing is evicted, so what is ready stays so and no lock is needed.
+        Where all fits, nothing is evicted, so what is ready stays so and no lock is needed.
         """
         self._read_at_once()
         recorder = self._recorder
@@ -273,15 +276,14 @@ class FileCache:
     def _read_noted(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
         """The same where chunks are evicted; -1 if one was meanwhile, so that the bytes may be of a hole.
 
-        The policy is told of the hit, and the lock is held for no longer than that.
+        Victims are counted before the first of them is punched out. The hit is noted for the policy, which learns
+        of it before it next decides, so there is no need of the lock.
         """
         recorder, decider = self._recorder, self.decider
         start = 0 if recorder is None else time.monotonic_ns()
-        with self.changed:
-            if self._status[row] != READY:
-                return -1
-            decider.hit(row)
-            evictions = decider.evictions
+        evictions = decider.evictions
+        if self._status[row] != READY:  # that is asked after they were counted
+            return -1
         if len(buffer) != length:
             Cursor([buffer], length)
             buffer = memoryview(buffer)[:length]
@@ -289,6 +291,10 @@ class FileCache:
         got = os.preadv(self._fds[blob], (buffer,), self._offset[row] + offset)
         if got != length or decider.evictions != evictions:
             return -1
+        self._noted.append(row)
+        if len(self._noted) > _NOTES:
+            with self.changed:
+                decider.tell()
         self._read_at_once()
         if recorder is not None:
             if read_id is None:
@@ -311,7 +317,7 @@ class FileCache:
     ) -> int:
         size = sum(lengths)
         cursor = Cursor(buffers, size)
-        if self._unguarded and self.is_ready(rows):
+        if self._unguarded and self.decider.options.plan == EXACT and self.is_ready(rows):
             start = time.monotonic_ns()
             ranges = self.executor.copy(rows, offsets, lengths, cursor)
             self._read_at_once()

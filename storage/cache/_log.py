@@ -35,13 +35,21 @@ class Log:
                 user_bytes=returned,
             )
 
-    def failed_read(self, start: int, read_id: int, error: BaseException) -> None:
+    def failed_read(self, start: int, read_id: int, error: BaseException, offset: int = 0, length: int = 0) -> None:
         """A user read that failed."""
         if self.recorder is not None:
             duration = time.monotonic_ns() - start
             chunk = _int(error, "chunk")
             self.recorder.log(kind=Kind.FAILURE, t_ns=start, dur_ns=duration, read_id=read_id, chunk=chunk, outcome=1)
-            self.recorder.log(kind=_READ, t_ns=start, dur_ns=duration, read_id=read_id, outcome=int(Outcome.ERROR))
+            self.recorder.log(
+                kind=_READ,
+                t_ns=start,
+                dur_ns=duration,
+                read_id=read_id,
+                offset=offset,
+                length=length,
+                outcome=int(Outcome.ERROR),
+            )
 
     def failed_chunk(self, read_id: int, fetch_id: int, blob: int, chunk: int) -> None:
         """A chunk that was fetched along and is no good."""
@@ -124,13 +132,14 @@ class Log:
     def request(
         self, start: int, read_id: int, fetch_id: int, blob: int, offset: int, length: int, transfer: Transfer | None
     ) -> None:
-        """A range read from the backend; `transfer` is None when it failed."""
+        """A range read from the backend; `transfer` is None when it failed: then all of it was waiting for a byte."""
         if self.recorder is not None:
+            duration = time.monotonic_ns() - start
             self.recorder.log(
                 kind=Kind.REQUEST,
                 t_ns=start,
-                dur_ns=time.monotonic_ns() - start,
-                ttfb_ns=transfer.ttfb_ns if transfer else 0,
+                dur_ns=duration,
+                ttfb_ns=transfer.ttfb_ns if transfer else duration,
                 read_id=read_id,
                 fetch_id=fetch_id,
                 blob=blob,

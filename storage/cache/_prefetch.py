@@ -48,6 +48,7 @@ class Prefetcher:
         self._budget = new_budget(bandwidth, time.monotonic_ns()).data if bandwidth else None
         self._queue: deque[Job] = deque()
         self._busy = 0
+        self._looking: set[int] = set()  # threads with a batch about which nothing is decided yet
         self._active = True
         self._stopping = False
         self._failure: Exception | None = None
@@ -59,7 +60,10 @@ class Prefetcher:
         return len(self._threads)
 
     def put(self, batches: Batches) -> None:
-        """Queue batches, and see that workers are there."""
+        """Queue batches, and see that workers are there and have decided about what they begin with.
+
+        So whoever reads from then on finds the first batches claimed, as in a replay.
+        """
         rows = batches.rows.data
         parts = [rows[start:end] for start, end in itertools.pairwise(batches.first.tolist()) if end > start]
         counted = self._cache.counted
@@ -67,11 +71,25 @@ class Prefetcher:
             counted.prefetch_unmerged_chunks += len(rows)
             counted.prefetch_requests_count += len(parts)
         self._put([partial(self._take, part) for part in parts])
+        with self._cache.changed:
+            self._cache.changed.wait_for(self._has_begun)
+
+    def _has_begun(self) -> bool:
+        """Whether every worker that could have something to do has decided about it, or waits to be let."""
+        if not self._is_wanted():
+            return True
+        return not self._looking and (not self._queue or self._busy == len(self._threads))
+
+    def looked(self) -> None:
+        """The calling worker has decided about its batch, or waits; the lock is held."""
+        if self._looking:
+            self._looking.discard(threading.get_ident())
+            self._cache.changed.notify_all()
 
     def put_blobs(self) -> None:
         """Queue all blobs to be read whole, each as one stream."""
         readers = enumerate(self._cache.fetcher.readers)
-        self._put([partial(stream_blob, self._cache, self, *job) for job in readers])
+        self._put([partial(self._stream, *job) for job in readers])
 
     def _put(self, jobs: Sequence[Job]) -> None:
         with self._cache.changed:
@@ -134,6 +152,7 @@ class Prefetcher:
         with self._cache.changed:
             begin = pay(self._budget, size, time.monotonic_ns())
             while self._is_wanted() and (left := begin - time.monotonic_ns()) > 0:
+                self.looked()
                 self._cache.changed.wait(left / 1e9)
             return self._is_wanted()
 
@@ -144,6 +163,8 @@ class Prefetcher:
         """Wait until no user read is blocked; false when it is time to stop."""
         counters = self._cache.decider.state.counters
         with self._cache.changed:
+            if counters[BLOCKED] > 0:
+                self.looked()
             self._cache.changed.wait_for(lambda: not self._is_wanted() or counters[BLOCKED] == 0)
             return self._is_wanted()
 
@@ -159,6 +180,7 @@ class Prefetcher:
             finally:
                 with self._cache.changed:
                     self._busy -= 1
+                    self._looking.discard(threading.get_ident())
                     self._cache.changed.notify_all()
 
     def _pop(self) -> Job | None:
@@ -167,6 +189,7 @@ class Prefetcher:
             if self._stopping:
                 return None
             self._busy += 1
+            self._looking.add(threading.get_ident())
             return self._queue.popleft()
 
     def _take(self, rows: Sequence[int]) -> None:
@@ -175,6 +198,11 @@ class Prefetcher:
             return
         if self.wait_for_users() and self.pay(layout.end[rows[-1]] - layout.start[rows[0]]):
             self.fetch(rows)
+
+    def _stream(self, blob: int, reader: BlobReader) -> None:
+        with self._cache.changed:
+            self.looked()
+        stream_blob(self._cache, self, blob, reader)
 
     def fetch(self, rows: Sequence[int], source: BlobReader | None = None) -> bool:
         """Have chunks of one blob fetched, by default from the cache's reader of it; false when told to stop."""

@@ -1,6 +1,6 @@
 """Compression, encryption, digests and checksums, by their ids on disk."""
 
-from storage.codec._buffers import buffer
+from storage.codec._buffers import buffer, new_pages
 from storage.codec._cipher import Cipher, decrypt, encrypt
 from storage.codec._compress import Compressor, compress, compress_all, decompress_into
 from storage.codec._digest import Digester, crc32c, digest, digest_all
@@ -29,4 +29,5 @@ __all__ = [
     "digest_all",
     "encrypt",
     "inflate_piece",
+    "new_pages",
 ]

@@ -43,7 +43,7 @@ class External(NamedTuple):
 
 
 def read_external(path: Path) -> External | None:
-    """What the file says; None if it is not there, or says something else.
+    """What the file says; None if it is not there.
 
     Raises
     ------
@@ -57,8 +57,6 @@ def read_external(path: Path) -> External | None:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("cannot be read", path=path) from error
-    if not isinstance(raw, Mapping) or "backends" not in raw:
-        return None
     try:
         backends = tuple(_said(entry) for entry in raw["backends"])
         named = [(str(one["config"]["digest"]), int(one["backend"])) for one in raw["blobs"] or ()]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import pandas as pd  # late where it is used: a third of a second that reading an image can do without
 
 __all__ = ["Prefetched", "prefetched"]
 
@@ -68,6 +71,8 @@ class Prefetched:
         return self.late / self.used if self.used else 0.0
 
     def _repr_html_(self) -> str:
+        import pandas as pd
+
         ratios = {name: getattr(self, name) for name in ("accuracy", "coverage", "lateness")}
         return pd.Series(asdict(self) | ratios, name="prefetch").to_frame().to_html()
 
@@ -102,6 +107,8 @@ def prefetched(events: pa.Table) -> Prefetched:
 
 def _what_happened(events: pa.Table) -> pd.DataFrame:
     """Fetches and uses of chunks as rows of `seq`, `chunk`, `code`, and `value`: bytes, or nanoseconds waited."""
+    import pandas as pd
+
     fetches = _rows(events, "fetch", ["seq", "chunk", "cause", "length"])
     fetches = fetches[(fetches["chunk"] >= 0) & fetches["cause"].isin(_ARRIVED)]
     waits = _rows(events, "wait", ["seq", "chunk", "dur_ns"])
@@ -122,6 +129,8 @@ def _rows(events: pa.Table, kind: str, columns: list[str]) -> pd.DataFrame:
 
 
 def _frame(seq: object, chunk: object, code: object, value: object) -> pd.DataFrame:
+    import pandas as pd
+
     columns = {"seq": seq, "chunk": chunk, "code": code, "value": value}
     return pd.DataFrame({name: getattr(column, "values", column) for name, column in columns.items()}).astype(np.int64)
 

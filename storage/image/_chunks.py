@@ -16,7 +16,7 @@ from storage.image._ondisk import BLOCK_SIZE, CHUNK_HAS_CRC32, MAX_CHUNK_SIZE, R
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.tables import PLAIN, ZRAN, Blobs, Chunks
 
-__all__ = ["blob_rows", "check_meta", "chunk_table", "metas_of_records"]
+__all__ = ["blob_rows", "check_meta", "chunk_rows", "chunk_table", "metas_of_records"]
 
 I64 = npt.NDArray[np.int64]
 
@@ -37,7 +37,7 @@ def metas_of_records(infos: Sequence[BlobInfo], records: np.ndarray, blobs: Blob
 
     Chunks of a blob that the bootstrap does not use are left empty.
     """
-    rows = _rows(records, blobs)
+    rows = chunk_rows(records, blobs)
     columns = {}
     for name in ("compressed_offset", "compressed_size", "uncompressed_offset", "uncompressed_size"):
         columns[name] = np.zeros(int(blobs.chunk_count.sum()), np.int64)
@@ -79,7 +79,7 @@ def chunk_table(infos: Sequence[BlobInfo], metas: Sequence[BlobMeta], records: n
         If a chunk is told differently by both.
     """
     count = int(blobs.chunk_count.sum())
-    rows = _rows(records, blobs)
+    rows = chunk_rows(records, blobs)
     digest, crc = np.zeros((count, 32), np.uint8), np.zeros(count, np.uint32)
     has_digest, has_crc = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     checked = (records["flags"] & CHUNK_HAS_CRC32) != 0
@@ -142,8 +142,14 @@ def _concatenated(metas: Sequence[BlobMeta], name: str, dtype: type[np.generic])
     return np.concatenate([np.zeros(0, dtype), *(getattr(meta, name) for meta in metas)])
 
 
-def _rows(records: np.ndarray, blobs: Blobs) -> I64:
-    """Rows of the chunk table that the bootstrap's records are about."""
+def chunk_rows(records: np.ndarray, blobs: Blobs) -> I64:
+    """Rows of the chunk table that the bootstrap's records are about.
+
+    Raises
+    ------
+    FormatError
+        If one is of no blob.
+    """
     blob, index = records["blob_index"].astype(np.int64), records["index"].astype(np.int64)
     wrong = blob >= len(blobs)
     if not wrong.any() and len(blob):

@@ -14,6 +14,7 @@ from storage.errors import FormatError, StorageError
 from storage.image import v5
 from storage.image._chunks import blob_rows, check_meta, chunk_table, metas_of_records
 from storage.image._contents import chunk_digests, file_range
+from storage.image._external import numbered_by_place
 from storage.image._image import Image
 from storage.image._inodes import read_extents
 from storage.image._locate import Located, locate
@@ -158,6 +159,8 @@ def _parse(content: bytes) -> Bootstrap:
     blobs = blob_rows(infos)
     inodes, entries = read_tree(data, block)
     inodes, extents = read_extents(data, block, inodes, blobs)
+    records = table_at(data, CHUNK_RECORD, block.chunk_table, "chunk_table")
+    records, extents = numbered_by_place(infos, blobs, records, extents)
     if int(blobs.chunk_count.sum()) > 0 and len(extents) == 0 and block.chunk_table[1] == 0:
         raise FormatError("has blobs, but neither files nor a chunk table", field="chunk_table")
     return Bootstrap(
@@ -168,7 +171,7 @@ def _parse(content: bytes) -> Bootstrap:
         inodes=inodes,
         entries=entries,
         extents=extents,
-        records=table_at(data, CHUNK_RECORD, block.chunk_table, "chunk_table"),
+        records=records,
         prefetch=_prefetch_rows(data, block, inodes),
         data=data,
     )

@@ -24,10 +24,11 @@ class CacheMetrics:
     total
         Reads that reached the cache. A read of a file is one for each blob that it touches.
     partial_hits
-        Continuous ranges that were copied out of cache files as they are. "Partial" says that no whole
-        chunk need be read: that nothing is missing is just as partial a hit as that half of it is. A read that
-        hits in two places, around something that is fetched, has two; so there may be more of them than reads,
-        and their sum by `total` is no share of anything.
+        Continuous ranges that were copied out of cache files as they are; under plan ``reference`` no longer than
+        a request for them would have been, so that a long read has several. "Partial" says that no whole chunk
+        need be read: that nothing is missing is just as partial a hit as that half of it is. A read that hits in
+        two places, around something that is fetched, has two; so there may be more of them than reads, and their
+        sum by `total` is no share of anything.
     whole_hits
         Chunks that were read whole from a cache file to be decoded or verified: all hits of compressed, encrypted
         and validated caches, and chunks found again under a map that forgets.

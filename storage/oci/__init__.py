@@ -1,7 +1,7 @@
 """Images in registries and in OCI layouts: resolve and open them, push them."""
 
 from storage.oci._manifest import BOOTSTRAP_ANNOTATION, Descriptor
-from storage.oci._pull import BACKEND_FILE, Pulled, load_backend, pull
+from storage.oci._pull import BACKEND_FILE, REGISTRY_FILE, Pulled, load_backend, pull
 from storage.oci._push import Pushed, push
 from storage.oci._reference import Reference, parse_reference
 
@@ -11,6 +11,7 @@ __all__ = [
     "Descriptor",
     "Pulled",
     "Pushed",
+    "REGISTRY_FILE",
     "Reference",
     "load_backend",
     "parse_reference",

@@ -20,7 +20,7 @@ import zstandard
 from storage.backend import MeteredBackend
 from storage.backend.http import MirrorOptions, Request
 from storage.backend.registry import Registry, RegistryOptions
-from storage.config import parse_config
+from storage.config import parse_config, read_external
 from storage.errors import BackendError, ConfigError, FormatError, IntegrityError
 from storage.events import Recorder
 from storage.oci._manifest import (
@@ -35,13 +35,18 @@ from storage.oci._manifest import (
 from storage.oci._reference import Reference, parse_reference
 from storage.openers import open_backend
 
-__all__ = ["BACKEND_FILE", "Pulled", "fetch_manifest", "load_backend", "pull"]
+__all__ = ["BACKEND_FILE", "REGISTRY_FILE", "Pulled", "fetch_manifest", "load_backend", "pull"]
 
 BACKEND_FILE = "backend.json"
+"""Beside a bootstrap: what the image says of its external blobs; in its layer under the same name."""
+REGISTRY_FILE = "registry.json"
+"""Beside a bootstrap that was pulled: which registry it came from."""
 _MAX_MANIFEST = 4 << 20
 _MAX_BOOTSTRAP = 4 << 30
 _MAX_HEADERS = 16 << 20
-_MEMBERS = ("image/image.boot", "image.boot")
+_MAX_BACKEND = 4 << 20
+_BOOTSTRAPS = ("image/image.boot", "image.boot")
+_BACKENDS = (f"image/{BACKEND_FILE}", BACKEND_FILE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Pulled:
     reference
         With the digest of the manifest that was chosen.
     folder
-        Holds ``bootstrap``, and ``backend.json`` that says where the blobs are.
+        Holds ``bootstrap``, ``registry.json`` that says where the blobs are, and ``backend.json`` if the image keeps
+        some elsewhere.
     fetched
         Bytes fetched for it.
     layers
@@ -125,15 +131,14 @@ def fetch_manifest(registry: Registry, name: str) -> tuple[bytes, str]:
 def _save(registry: Registry, layer: Descriptor, folder: Path, asked: Reference) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "bootstrap.partial"
-        try:
-            with tempfile.TemporaryFile() as archive, partial.open("wb") as out:
-                _fetch(registry, layer, archive)
-                _unpack(archive, out, asked)
-            partial.replace(folder / "bootstrap")
-        finally:
-            partial.unlink(missing_ok=True)
-        (folder / BACKEND_FILE).write_text(json.dumps(_config_of(registry), indent=2) + "\n")
+        with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as name, tempfile.TemporaryFile() as archive:
+            partial = Path(name)
+            _fetch(registry, layer, archive)
+            _unpack(archive, partial, asked)
+            (partial / REGISTRY_FILE).write_text(json.dumps(_config_of(registry), indent=2) + "\n")
+            (folder / BACKEND_FILE).unlink(missing_ok=True)  # of another image that was pulled here
+            for file in partial.iterdir():
+                file.replace(folder / file.name)
     except OSError as error:
         raise ConfigError(f"the folder cannot be written: {error.strerror}", path=folder) from error
 
@@ -168,24 +173,30 @@ class _Bounded:
         return piece
 
 
-def _unpack(archive: IO[bytes], out: IO[bytes], asked: Reference) -> None:
-    """Write the bootstrap, which is in a tar: compressed or not."""
+def _unpack(archive: IO[bytes], folder: Path, asked: Reference) -> None:
+    """Write the bootstrap, which is in a tar, compressed or not; and what is there of external blobs."""
+    wanted = dict.fromkeys(_BOOTSTRAPS, ("bootstrap", _MAX_BOOTSTRAP))
+    wanted |= dict.fromkeys(_BACKENDS, (BACKEND_FILE, _MAX_BACKEND))
     try:
         with _plain(archive) as plain:
             bounded: Any = _Bounded(plain)
             with tarfile.open(fileobj=bounded, mode="r|") as tar:
                 for member in tar:
                     bounded.left = member.size + _MAX_HEADERS
-                    if member.name.removeprefix("./") in _MEMBERS and member.isfile():
-                        if member.size > _MAX_BOOTSTRAP:
-                            raise FormatError("the bootstrap is too large", field=member.name)
-                        _copy(tar, member, out)
-                        return
+                    name, limit = wanted.get(member.name.removeprefix("./"), ("", 0))
+                    if name and member.isfile():
+                        if member.size > limit:
+                            raise FormatError("a file of the bootstrap's layer is too large", field=member.name)
+                        _copy(tar, member, folder / name)
+        if not (folder / "bootstrap").exists():
+            raise FormatError("the bootstrap's layer has no image/image.boot")
+        read_external(folder / BACKEND_FILE)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         raise FormatError(f"the bootstrap's layer is not a tar: {error}", path=asked) from error
     except FormatError as error:
         raise FormatError(error.message, **error.where, path=asked) from None
-    raise FormatError("the bootstrap's layer has no image/image.boot", path=asked)
+    except ConfigError as error:
+        raise FormatError(f"the image's {BACKEND_FILE} {error.message}", path=asked) from error
 
 
 def _plain(archive: IO[bytes]) -> Any:
@@ -198,11 +209,12 @@ def _plain(archive: IO[bytes]) -> Any:
     return archive
 
 
-def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, out: IO[bytes]) -> None:
+def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     source = tar.extractfile(member)
     assert source is not None
-    while piece := source.read(1 << 20):
-        out.write(piece)
+    with path.open("wb") as out:
+        while piece := source.read(1 << 20):
+            out.write(piece)
 
 
 def _config_of(registry: Registry) -> dict[str, Any]:
@@ -254,8 +266,6 @@ def load_backend(path: Path, recorder: Recorder | None = None) -> MeteredBackend
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("does not say where the blobs are", path=path) from error
-    if isinstance(said, dict) and "backends" in said:  # of external blobs; see storage.external
-        return None
     try:
         backend = parse_config(json.dumps({"version": 2, "backend": said}), strict=True).backend
     except ConfigError as error:

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urljoin
 
-from storage.backend.http import Request, Response
+from storage.backend.http import Request
 from storage.backend.registry import Registry, RegistryOptions
-from storage.errors import BackendError, FormatError, IntegrityError
+from storage.errors import FormatError, IntegrityError
 from storage.oci._manifest import MANIFEST_TYPES, Descriptor, descriptors_of, is_index, parse_manifest
 from storage.oci._reference import Reference, parse_reference
+from storage.oci._upload import has_blob, upload
 from storage.progress import progress_bar
 
 __all__ = ["Pushed", "push"]
@@ -134,32 +134,14 @@ def _push_blobs(registry: Registry, files: _Layout, blobs: list[Descriptor], pro
     total = sum(one.size for one in blobs)
     with progress_bar(progress, total, "push") as move:
         for one in blobs:
-            if not _has(registry, one.digest):
-                _upload(registry, files, one)
+            if not has_blob(registry, one.digest):
+                path = files.path(one.digest)
+                with files.open(path) as file:
+                    _check(file, one, path)
+                    upload(registry, file, one)
                 sent += one.size
             move(one.size)
     return sent
-
-
-def _has(registry: Registry, digest: str) -> bool:
-    request = Request("HEAD", registry.url(f"blobs/{digest}"), expected=(200, 404))
-    return registry.client.send(request, lambda response: response.status == 200)
-
-
-def _upload(registry: Registry, files: _Layout, one: Descriptor) -> None:
-    """Send one blob whole; what breaks on the way is begun anew with another upload."""
-    path = files.path(one.digest)
-    with files.open(path) as file:
-        _check(file, one, path)
-        limit = registry.options.http.retry_limit
-        for attempt in range(limit + 1):
-            try:
-                _send(registry, file, one)
-                return
-            except BackendError as error:
-                refused = error.where.get("status") in (400, 401, 403, 405, 413)
-                if refused or attempt == limit:
-                    raise
 
 
 def _check(file: IO[bytes], one: Descriptor, path: Path) -> None:
@@ -169,23 +151,6 @@ def _check(file: IO[bytes], one: Descriptor, path: Path) -> None:
         size += len(piece)
     if f"sha256:{digest.hexdigest()}" != one.digest or size != one.size:
         raise IntegrityError("a blob of the layout is not what its name says", path=path)
-
-
-def _send(registry: Registry, file: IO[bytes], one: Descriptor) -> None:
-    begin = Request("POST", registry.url("blobs/uploads/"), {"Content-Length": "0"}, expected=(202,))
-    location = registry.client.send(begin, _location)
-    url = location + ("&" if "?" in location else "?") + f"digest={one.digest}"
-    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(one.size)}
-    where: dict[str, object] = {"blob": one.digest}
-    request = Request("PUT", url, headers, file, stream=True, retries=0, expected=(201, 204), where=where)
-    registry.client.send(request, lambda response: None)
-
-
-def _location(response: Response) -> str:
-    location = response.headers.get("location")
-    if location is None:
-        raise BackendError("the registry does not say where to upload to", url=response.url)
-    return urljoin(response.url, location)
 
 
 def _put_manifest(registry: Registry, files: _Layout, one: Descriptor, name: str) -> None:

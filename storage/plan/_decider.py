@@ -17,6 +17,7 @@ from storage.errors import IntegrityError
 from storage.plan import _advance, _report
 from storage.plan._state import (
     ABSENT,
+    HIGH,
     READY,
     STORED,
     STORING,
@@ -83,6 +84,9 @@ class Decider:
     ----------
     evictions
         Victims chosen so far.
+    noted
+        Hits that the policy was not told of yet: any thread adds to them, without the lock. It is told, in order,
+        before the next decision that may depend on it.
     """
 
     def __init__(
@@ -99,13 +103,19 @@ class Decider:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
-        self.policy = policy
         first = options.amplify if window is None else window
         self.state = views(new_state(chunks, capacity, *arena, watermarks, first))
+        self.policy = keep_all if policy.admits is keep_all.admits and self._holds_all(layout) else policy
+        self.noted: list[int] = []
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0
         self.evictions = 0
+
+    def _holds_all(self, layout: Layout) -> bool:
+        """Whether there is room for every chunk there is, so that nothing will ever have to go."""
+        high = self.state.counters[HIGH]
+        return bool(high < 0 or int(np.asarray(layout.size).sum()) <= high)
 
     def open(self, ready: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
         """Chunks found ready on disk. Returns victims, where they are too much."""
@@ -127,6 +137,8 @@ class Decider:
 
     def advance(self, read: Read) -> int:
         """What the read does next."""
+        if self.noted:
+            self.tell()
         action = _advance.advance(
             self.layout, self.state, self.options, self.policy, read.segments, read.marks, read.reg
         )
@@ -134,11 +146,19 @@ class Decider:
             self._write("advance", read.reg[Reg.TICKET], (action, tuple(read.reg)))
         return action
 
-    def hit(self, chunk: int) -> None:
-        """A ready chunk is about to be served, not pinned: the executor looks at `evictions` again afterwards."""
-        self.policy.on_hit(self.state.ints, self.state.floats, chunk)
-        if self.journal is not None:
-            self.journal.append(("hit", chunk, None))
+    def tell(self) -> None:
+        """Tell the policy what was noted; of what has gone since, it is not told."""
+        count = len(self.noted)  # more may come meanwhile
+        rows, status = self.noted[:count], self.state.status
+        del self.noted[:count]
+        self.hits([row for row in rows if status[row] == READY])
+
+    def hits(self, chunks: Sequence[int]) -> None:
+        """Ready chunks were served, none of them pinned."""
+        on_hit, ints, floats = self.policy.on_hit, self.state.ints, self.state.floats
+        for chunk in chunks:
+            on_hit(ints, floats, chunk)
+        self._write("hits", tuple(chunks) if self.journal is not None else (), None)
 
     def served(self, read: Read) -> None:
         """A SERVE was done."""
@@ -147,6 +167,8 @@ class Decider:
 
     def lost(self, read: Read, pos: int) -> bool:
         """A SERVE came as far as segment `pos`, whose chunk was spoilt. True if its bit must be cleared."""
+        if self.noted:
+            self.tell()
         gone = _report.lost(
             self.layout, self.state, self.options, self.policy, read.segments, read.marks, read.reg, pos
         )
@@ -154,6 +176,8 @@ class Decider:
 
     def found(self, chunk: int) -> bool:
         """A chunk was found in the cache file. True if it is ready from now on."""
+        if self.noted:
+            self.tell()
         return self._write("found", chunk, _report.found(self.layout, self.state, self.policy, chunk))
 
     def give_up_wait(self, read: Read) -> None:
@@ -163,11 +187,15 @@ class Decider:
 
     def arrive(self, read: Read) -> list[int]:
         """A FETCH arrived. Returns victims to be punched out."""
+        if self.noted:
+            self.tell()
         victims = self._taken(_report.arrive(self.layout, self.state, self.policy, read.reg, self._victims))
         return self._write("arrive", read.reg[Reg.TICKET], victims)
 
     def adopt(self, chunk: int) -> tuple[bool, list[int]]:
         """A chunk can be had without the backend. Returns whether it is claimed now, and victims to be punched out."""
+        if self.noted:
+            self.tell()
         absent = self.state.status[chunk] == ABSENT
         victims = self._taken(_report.adopt(self.layout, self.state, self.policy, chunk, self._victims))
         mine = absent and self.state.status[chunk] == STORING
@@ -186,6 +214,8 @@ class Decider:
 
     def store_failed(self, chunk: int) -> None:
         """An admitted chunk was not written."""
+        if self.noted:
+            self.tell()
         _report.store_failed(self.layout, self.state, self.policy, chunk)
         self._write("store_failed", chunk, None)
 
@@ -196,6 +226,8 @@ class Decider:
 
     def abandon(self, read: Read) -> None:
         """The read fails."""
+        if self.noted:
+            self.tell()
         _report.abandon(self.layout, self.state, self.policy, read.segments, read.marks, read.reg)
         self._write("abandon", read.reg[Reg.TICKET], None)
 
@@ -241,7 +273,7 @@ def _repeat(decider: Decider, reads: dict[int, Read], name: str, given: Any) -> 
         read = decider.begin(Segments(*given[:3]), given[3])
         reads[read.reg[Reg.TICKET]] = read
         return None
-    if name in ("open", "adopt", "adopted", "evicted", "found", "hit", "store_failed"):
+    if name in ("open", "adopt", "adopted", "evicted", "found", "hits", "store_failed"):
         return getattr(decider, name)(given)
     if name == "lost":
         return decider.lost(reads[given[0]], given[1])

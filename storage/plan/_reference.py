@@ -82,7 +82,9 @@ def _merge(layout: Layout, options: Options, segments: Segments, reg: Array) -> 
 
 
 def _gap(layout: Layout, last: int, chunk: int) -> int:
-    """Bytes between two chunks; next to a batch, uncompressed ones."""
+    """Bytes between two chunks; next to a batch, uncompressed ones; in a gzip stream one follows the other."""
+    if layout.kind[chunk] == _ZRAN and chunk == last + 1:
+        return 0
     if layout.kind[last] == _BATCH or layout.kind[chunk] == _BATCH:
         return int(layout.offset[chunk] - layout.offset[last] - layout.size[last])
     return int(layout.start[chunk] - layout.end[last])

@@ -1,4 +1,4 @@
-"""Building an image of a 200 MB tree, whole process, against mkfs.erofs and a plain zstd pipe.
+"""``workbench build`` of a 200 MB tree, whole process, against mkfs.erofs and a plain zstd pipe.
 
 Run with ``python tests/bench/bench_build.py``. Wanted on two cores: 200 MB/s for zstd, 350 for lz4, 450 for none.
 The three take turns; medians of a few rounds. Peers that are not installed are left out.
@@ -20,7 +20,7 @@ import numpy as np
 
 ROUNDS = 3
 LARGE, SMALL = 160, 4_000
-BUILD = "import sys; from storage.image.build import build; build(sys.argv[1], sys.argv[2], compressor=sys.argv[3])"
+BUILD = (sys.executable, "-c", "from workbench.cli import main; main()", "build")
 WANTED = {"zstd": 200, "lz4_block": 350, "none": 450}
 PEERS = {"zstd": "tar | zstd", "lz4_block": "mkfs.erofs lz4", "none": "mkfs.erofs none"}
 
@@ -79,7 +79,8 @@ def _build(tree: Path, out: Path, compressor: str) -> None:
     # Compiled once, as wherever the package was used before, and kept beside the tree.
     told = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     told["PYTHONPYCACHEPREFIX"] = str(tree.parent / "compiled")
-    subprocess.run([sys.executable, "-c", BUILD, tree, out, compressor], check=True, env=told)
+    command = [*BUILD, tree, "-o", out, "--compressor", compressor]
+    subprocess.run(command, check=True, env=told, stdout=subprocess.DEVNULL)
 
 
 def _erofs(tree: Path, out: Path, compressor: str) -> None:

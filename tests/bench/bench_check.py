@@ -15,7 +15,7 @@ from storage.codec import Compressor, Digester, buffer, compress, decompress_int
 from storage.image.build import build
 from storage.image.verbs import check
 
-SIZE, FILES, ROUNDS = 1 << 20, 64, 5
+SIZE, FILES, ROUNDS = 1 << 20, 256, 5
 
 
 def main() -> None:

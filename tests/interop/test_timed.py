@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from storage.backend import Link
@@ -60,8 +61,8 @@ def fit(workload: Workload, image: Image, case: dict[str, Any]) -> Cpu:
     result = predict(workload, image, case, Cpu(0, 0, 0, 0))
     events = result.events().to_pandas()
     decoded = events[events["kind"] == "decode"].groupby("read_id")["length"].sum()
-    sizes = result.reads["read_id"].map(decoded).fillna(0).to_numpy()
-    network = (result.reads["rtt_ns"] + result.reads["bandwidth_ns"]).to_numpy()
+    sizes = decoded.reindex(result.reads["read_id"].to_numpy(), fill_value=0).to_numpy()
+    network = pc.add(result.reads["rtt_ns"], result.reads["bandwidth_ns"]).to_numpy()
     spent = np.array([row[1] for row in case["median_run"]["reads_start_dur_returned"]])
     fetched = network > 0
     hit = float(np.median(spent[~fetched]))
@@ -76,7 +77,7 @@ def test_every_request(timed: tuple[list[list[Any]], list[dict[str, Any]], Path]
     for case in cases:
         image = open_case(folder, case)
         result = predict(workload_of(reads, case, image), image, case, Cpu())
-        asked = list(zip(result.requests["offset"], result.requests["length"], strict=True))
+        asked = list(zip(*(result.requests[name].to_pylist() for name in ("offset", "length")), strict=True))
         recorded = [tuple(row[3:5]) for row in case["median_run"]["requests_start_end_blob_offset_length"]]
         assert asked == recorded
 

@@ -11,14 +11,19 @@ import hashlib
 import hmac
 import http.server
 import re
+import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["OssServer"]
+from storage.backend.signing import Keys
+from tests.servers.processes import Process, free_port
+
+__all__ = ["OssServer", "oss_process"]
 
 _SKEW = timedelta(minutes=15)
 
@@ -30,14 +35,16 @@ class OssServer:
     ----------
     key_id, secret, token
         Whom it knows; `token` only where keys are temporary.
+    port
+        Where it listens; any that is free by default.
     """
 
-    def __init__(self, key_id: str, secret: str, token: str = "") -> None:
+    def __init__(self, key_id: str, secret: str, token: str = "", port: int = 0) -> None:
         self.key_id, self.secret, self.token = key_id, secret, token
         self.objects: dict[tuple[str, str], bytes] = {}
         self.refused: list[str] = []
         handler = type("Handler", (_Handler,), {"oss": self})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -97,6 +104,14 @@ class OssServer:
         return "" if hmac.compare_digest(signature, expected) else "SignatureDoesNotMatch"
 
 
+def oss_process(folder: Path, keys: Keys) -> Process:
+    """The same as a process of its own, which can be killed; its objects are ``folder/objects/<bucket>/<key>``."""
+    port = free_port()
+    arguments = [str(port), keys.access_key_id, keys.access_key_secret, str(folder / "objects")]
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return Process([sys.executable, "-m", "tests.servers.oss", *arguments], folder, port=port, env=path)
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -149,3 +164,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+if __name__ == "__main__":
+    listening, key_id, secret, objects = sys.argv[1:]
+    files = {(file.parent.name, file.name): file.read_bytes() for file in Path(objects).glob("*/*")}
+    OssServer(key_id, secret, port=int(listening)).objects = files

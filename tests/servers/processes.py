@@ -31,7 +31,7 @@ def free_port() -> int:
 class Process:
     """A server that listens on `port` of loopback, or on the unix socket `path`.
 
-    Its output goes to ``<name>.log`` in `folder`.
+    Its environment, if not ours, is `env`. Its output goes to ``<name>.log`` in `folder`.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Process:
         self.folder = folder
         self.port = port
         self.path = path
-        self._env = env
+        self.env = env
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, patience: float = 20) -> None:
         """Start, and wait until it listens."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env
+                self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env
             )
         deadline = time.monotonic() + patience
         while not self._listens():

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
+import socket
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from storage.backend import LocalFs, RoutedBackend
 from storage.config import ConfigV2, ConfigWarning, parse_config
 from storage.configured import open_configured
-from storage.errors import ConfigError, MissingBlobError
+from storage.errors import BackendError, ConfigError, FormatError, MissingBlobError
+from storage.factory import open_store
 from storage.image import BlobFeatures, open_bootstrap
 from storage.image._ondisk import BLOB_ENTRY
 from storage.image._super import read_super_block
 from storage.image.build import build
 from storage.image.verbs import merge
+from storage.oci import pull, push
 from tests.servers.nginx import nginx
+from tests.servers.registry import docker_registry
 from tests.servers.s3 import KEYS, S3Server, juicefs, put_blobs
+from tests.servers.scripted import Asked, Scripted, reply, serve_blob
+from tests.storage.oci._layouts import nydus_layout
+from workbench.cli import group
 
 
 class Layered(NamedTuple):
@@ -215,3 +224,69 @@ def test_routes(tmp_path: Path) -> None:
     routed.get_reader("blob").read_into(memoryview(buffer), 0)
     assert (bytes(buffer), routed.backends) == (b"b", [own, other])
     routed.close()
+
+
+@pytest.fixture
+def pushed(layered: Layered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Pushes the image, with what it says of its external blob, to a registry that has no other blob; its reference."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    (tmp_path / "own" / "blobs").mkdir(parents=True)
+    (tmp_path / "own" / "bootstrap").write_bytes(layered.bootstrap.read_bytes())
+    (tmp_path / "own" / "blobs" / layered.own).write_bytes((layered.blobs / layered.own).read_bytes())
+    with docker_registry(tmp_path / "registry") as server:
+
+        def push_with(said: str) -> str:
+            layout = Path(tempfile.mkdtemp(dir=tmp_path))
+            nydus_layout(tmp_path / "own", layout, external=said)
+            reference = f"127.0.0.1:{server.port}/app:v1"
+            push(layout, reference, scheme="http")
+            return reference
+
+        yield push_with
+
+
+def test_pulled(layered: Layered, pushed: Callable[[str], str], tmp_path: Path) -> None:
+    """What an image says of its external blobs comes with its bootstrap: they are read from there, and checked."""
+    outside = (layered.blobs / layered.outside).read_bytes()
+    with Scripted(serve_blob(outside)) as server:
+        said = listing(layered, {"type": "http-proxy", "config": {"addr": server.url}})
+        folder = pull(pushed(said), tmp_path / "app", scheme="http").folder
+        assert (folder / "backend.json").read_text() == said
+        with open_store(folder, cache_dir=tmp_path / "cache") as rafs:
+            for name, content in layered.content.items():
+                assert rafs.read("/" + name) == content
+            assert [meter.backend_type for meter in rafs.backends] == ["registry", "http-proxy"]
+        checked = CliRunner().invoke(group, ["check", str(folder), "--deep"])
+        assert (checked.exit_code, checked.exception) == (0, None)
+        assert {asked.path for asked in server.asked} == {"/" + layered.outside}
+    pull(pushed(""), folder, scheme="http")
+    assert sorted(file.name for file in folder.iterdir()) == ["bootstrap", "registry.json"]
+
+
+def test_pulled_and_broken(layered: Layered, pushed: Callable[[str], str], tmp_path: Path) -> None:
+    """An image that does not say it right is refused, and what was pulled before is left as it was."""
+    folder = pull(pushed(""), tmp_path / "app", scheme="http").folder
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for said in ("{", "[]", listing(layered, {"type": "s3"}, of=1)):
+        with pytest.raises(FormatError, match=r"the image's backend\.json"):
+            pull(pushed(said), folder, scheme="http")
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_credentials_of_the_image(layered: Layered, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry that an image names is not told the credentials that are for the image's own."""
+    monkeypatch.setenv("IMAGE_PULL_AUTH", "bWU6c2VjcmV0")
+    monkeypatch.setenv("DOCKER_CONFIG", str(image.parent / "docker"))
+
+    def wants_to_know(asked: Asked, wire: socket.socket) -> None:
+        wire.sendall(reply(401, b"", {"WWW-Authenticate": 'Basic realm="tell me"'}))
+
+    with Scripted(wants_to_know) as server:
+        host = server.url.removeprefix("http://")
+        registry = {"type": "registry", "config": {"scheme": "http", "host": host, "repo": "models"}}
+        image.with_name("backend.json").write_text(listing(layered, registry))
+        text = json.dumps({"version": 2, "backend": {"type": "localfs", "localfs": {"dir": str(layered.blobs)}}})
+        with pytest.raises(BackendError, match="look at the credentials"):
+            open_configured(image, parse_config(text)).read("/weights")
+        assert server.asked
+        assert not any("authorization" in asked.headers for asked in server.asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,13 @@ class Configured:
 
         with _warnings_said():
             return open_configured(self.image, self.config)
+
+    def warn_of_sections(self, instead: Mapping[str, str]) -> None:
+        """Name the sections that have no effect in a verb, and the options that have it in their place."""
+        for name, options in instead.items():
+            if getattr(self.config, name) is not None:
+                message = f"the configuration's section {name} has no effect here: {options} say what it would"
+                print(f"workbench: warning: {message}", file=sys.stderr)
 
     def close(self) -> None:
         """Close what was opened."""

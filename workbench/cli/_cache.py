@@ -16,8 +16,9 @@ from storage.cache import collect_garbage, read_chunk_map
 from storage.cache.folder import check_owner
 from storage.errors import CacheError
 from storage.image import Image, locate, open_bootstrap, open_image
+from workbench.cli._arguments import json_option
 from workbench.cli._main import example, group
-from workbench.cli._options import Blobs, blobs_option, json_option
+from workbench.cli._options import Blobs, blobs_option
 
 __all__ = ["cached"]
 

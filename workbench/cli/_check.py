@@ -11,8 +11,9 @@ from rich.table import Table
 
 from storage.image import Image, open_image
 from storage.image.verbs import check, inspect_blobs, inspect_chunk, inspect_file, inspect_prefetch
+from workbench.cli._arguments import image_argument, json_option
 from workbench.cli._main import example, group
-from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, stored_blobs
+from workbench.cli._options import Blobs, blobs_option, stored_blobs
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []

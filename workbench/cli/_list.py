@@ -14,8 +14,9 @@ import click
 from storage.image import Image, open_image
 from storage.image.verbs import Statistics, statistics
 from storage.progress import progress_bar
+from workbench.cli._arguments import image_argument, json_option
 from workbench.cli._main import example, group
-from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, temporary_store
+from workbench.cli._options import Blobs, blobs_option, temporary_store
 
 __all__ = ["entry"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -40,7 +41,8 @@ class _Lazy(click.Group):
 
 
 _MODULES = {
-    **dict.fromkeys(("build", "cat", "cp", "explain"), "_image"),
+    "build": "_build",
+    **dict.fromkeys(("cat", "cp", "explain"), "_image"),
     **dict.fromkeys(("ls", "stat"), "_list"),
     **dict.fromkeys(("demo", "record", "replay"), "_run"),
     **dict.fromkeys(("open", "push"), "_registry"),
@@ -48,6 +50,7 @@ _MODULES = {
     "mrc": "_curve",
     "trace": "_trace",
     "sweep": "_sweep",
+    "validate": "_validate",
     **dict.fromkeys(("check", "inspect"), "_check"),
     **dict.fromkeys(("chunkdict", "compact", "diff", "optimize"), "_rebuild"),
     **dict.fromkeys(("convert", "merge"), "_make"),
@@ -66,6 +69,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command; what goes wrong is one line on standard error."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no verb has large matrices, and idle threads of it spin
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:
@@ -83,6 +87,8 @@ def main() -> None:
         # Whoever read our output has enough; keep the interpreter from saying so when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    finally:
+        gc.freeze()  # the process ends: no need to look once more for what refers to itself
 
 
 def _complain(message: str, status: int) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from storage.image.verbs import convert, merge
+from workbench.cli._arguments import json_option
 from workbench.cli._main import example, group
-from workbench.cli._options import json_option
 from workbench.cli._types import SIZE
 
 __all__: list[str] = []

@@ -12,20 +12,21 @@ from typing import Any
 
 import click
 
-from storage.backend import MeteredBackend, metrics_rows
+from storage.backend import MeteredBackend, meters_of, metrics_rows
+from storage.config import ConfigV2
+from storage.external import with_external
 from storage.factory import open_store
 from storage.fs import Rafs
 from storage.image import BlobSource, locate
-from storage.oci import BACKEND_FILE, load_backend
+from storage.oci import REGISTRY_FILE, load_backend
+from storage.openers import open_external
 from workbench.cli._blobs import Configured
 
-__all__ = ["Blobs", "blobs_option", "image_argument", "json_option", "stored_blobs", "temporary_store"]
+__all__ = ["Blobs", "blobs_option", "stored_blobs", "temporary_store"]
 
 Blobs = Path | Configured | None
 """Where an image's blobs are: in a folder, where a configuration says, or where they are by default."""
 
-image_argument = click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path))
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _METERS = "workbench.meters"
 
 
@@ -74,11 +75,14 @@ def stored_blobs(image: Path, blobs: Blobs) -> Path | BlobSource | None:
     """Where blobs are that are read whole: as said, or for an image that `open` fetched, in its registry."""
     if blobs is not None:
         return blobs
-    pulled = load_backend(locate(image).path.parent / BACKEND_FILE)
-    if pulled is not None:
-        meter([pulled])
-        click.get_current_context().call_on_close(pulled.close)
-    return pulled
+    located = locate(image)
+    pulled = load_backend(located.path.parent / REGISTRY_FILE)
+    if pulled is None:
+        return None
+    every = with_external(located, ConfigV2(), pulled, open_external)
+    meter(meters_of(every))
+    click.get_current_context().call_on_close(every.close)
+    return every
 
 
 @contextmanager

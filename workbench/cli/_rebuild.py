@@ -11,8 +11,9 @@ import click
 from storage.errors import ConfigError
 from storage.image import open_image
 from storage.image.verbs import Rebuilt, chunkdict, compact, diff, optimize, parse_prefetch_files
+from workbench.cli._arguments import image_argument, json_option
 from workbench.cli._main import example, group
-from workbench.cli._options import Blobs, blobs_option, image_argument, json_option, stored_blobs
+from workbench.cli._options import Blobs, blobs_option, stored_blobs
 
 __all__: list[str] = []
 

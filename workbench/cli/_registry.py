@@ -13,9 +13,9 @@ from storage.backend.http import HttpOptions
 from storage.errors import ConfigError
 from storage.image import open_image
 from storage.oci import parse_reference, pull, push
+from workbench.cli._arguments import json_option
 from workbench.cli._blobs import load
 from workbench.cli._main import example, group
-from workbench.cli._options import json_option
 
 __all__: list[str] = []
 

@@ -9,8 +9,9 @@ import click
 
 from storage.image import open_image
 from workbench import policy
+from workbench._quantity import parse_size
+from workbench.cli._link import parse_link
 from workbench.cli._main import example, group
-from workbench.cli._types import parse_link, parse_size
 from workbench.policy import amplify as policies
 from workbench.replay import PREFETCH, sweep
 from workbench.trace import check_image, read_reads
@@ -63,12 +64,12 @@ def sweep_command(
     """
     _known("--eviction", eviction, policy.names())
     _known("--prefetch", prefetches, PREFETCH)
-    amplifies = policies.names()
+    known = policies.names()
     sizes: dict[str, Any] = {word: _capacity(word) for word in _words(cache_size)}
     grid: dict[str, Any] = {
         "eviction": _words(eviction),
         "capacity": sizes or {"none": None},
-        "amplify_io": {word: word if word.split("=")[0] in amplifies else parse_size(word) for word in _words(amplify)},
+        "amplify_io": {word: word if word.split("=")[0] in known else parse_size(word) for word in _words(amplify)},
         "prefetch": _words(prefetches),
         "link": {text: parse_link(text) for text in links},
     }

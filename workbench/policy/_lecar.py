@@ -21,7 +21,7 @@ _LRU, _LRU_GHOST, _LFU_GHOST = 0, 1, 2
 _GHOST_LIMIT, _CLOCK, _LEAVING, _EXPERT, _STATE, _HEAP, _CHUNKS = 2, 6, 10, 14, 18, 22, 26  # registers
 _HELD = 1  # of the heap
 _LRU_WEIGHT, _LFU_WEIGHT = 1, 2  # in floats
-_LEARNING_RATE, _DISCOUNT = 0.45, 0.005
+_LEARNING_RATE, _LOG_DISCOUNT = 0.45, math.log(0.005)
 _REGISTERS = 8
 _MULTIPLIER, _INCREMENT, _MASK = 6364136223846793005, 1442695040888963407, (1 << 63) - 1
 
@@ -68,7 +68,7 @@ def _come_back(ints: Any, floats: Any, heap: Any, chunk: int) -> None:
     which = where(ints, chunk)
     if which in (_LRU_GHOST, _LFU_GHOST):
         left = floats[_REGISTERS + 2 * ints[_CHUNKS] + chunk]
-        regret = _DISCOUNT ** ((ints[_CLOCK] - left) / max(heap[_HELD], 1))
+        regret = math.exp(_LOG_DISCOUNT * (ints[_CLOCK] - left) / max(heap[_HELD], 1))
         blamed = _LRU_WEIGHT if which == _LRU_GHOST else _LFU_WEIGHT
         floats[blamed] *= math.exp(-_LEARNING_RATE * regret)
         total = floats[_LRU_WEIGHT] + floats[_LFU_WEIGHT]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from storage.plan import Policy
-from workbench.policy._queue import OLDER, WIDTH, arena, clear, oldest_free, push, unlink
+from workbench.policy._queue import arena, clear, oldest_free, push, renew, unlink
 
 __all__ = ["arena", "functions"]
 
@@ -15,9 +15,7 @@ def _init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
 
 
 def _on_hit(ints: Any, floats: Any, chunk: int) -> None:
-    if ints[OLDER] != WIDTH * (chunk + 1):
-        unlink(ints, chunk)
-        push(ints, chunk)
+    renew(ints, chunk)
 
 
 def _on_admit(ints: Any, floats: Any, chunk: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["MARK", "NEWER", "OLDER", "WIDTH", "arena", "chunk_of", "clear", "oldest_free", "push", "unlink"]
+__all__ = ["MARK", "NEWER", "OLDER", "WIDTH", "arena", "chunk_of", "clear", "oldest_free", "push", "renew", "unlink"]
 
 # Words of a node; MARK is the policy's own, and that of node 0 too.
 NEWER = 0
@@ -49,6 +49,20 @@ def unlink(ints: Any, chunk: int) -> None:
     newer, older = ints[node + NEWER], ints[node + OLDER]
     ints[older + NEWER] = newer
     ints[newer + OLDER] = older
+
+
+def renew(ints: Any, chunk: int) -> None:
+    """Take a chunk from wherever it is to the new end."""
+    node, newest = WIDTH * (chunk + 1), ints[OLDER]
+    if newest != node:
+        # That it is not the newest says that the newest stays what it is: nothing is read of what was just written.
+        newer, older = ints[node + NEWER], ints[node + OLDER]
+        ints[older + NEWER] = newer
+        ints[newer + OLDER] = older
+        ints[node + NEWER] = 0
+        ints[node + OLDER] = newest
+        ints[newest + NEWER] = node
+        ints[OLDER] = node
 
 
 def oldest_free(ints: Any, pinned: Any) -> int:

@@ -95,7 +95,7 @@ def count_read(world: World, actor: int, read: int, outcome: int) -> None:
         0,
         0,
         0,
-        world.trace.size[read],
+        world.trace.size[read] if outcome == 0 else 0,
         outcome,
     )
 

@@ -86,6 +86,8 @@ def _begin(world: World) -> None:
 def _act(world: World, actor: int, t: int) -> None:
     phase = world.actors.phase[actor]
     if phase == Phase.THINK:
+        if t == world.out.began[world.own[Own.PROGRAM] - 1] and _look_ahead(world, t):
+            return
         t = read_on(world, actor, t)
         if t >= 0:
             _begin_read(world, actor, t)
@@ -151,6 +153,18 @@ def _look(world: World, actor: int, t: int) -> None:
             end_read(world, actor, t, 0)
     else:
         put(world, actor, Phase.PARK, FOREVER)
+
+
+def _look_ahead(world: World, t: int) -> bool:
+    """At a program's start let the first worker that is to look do so before any thread reads; false if there is none.
+
+    So it is in the store, which starts to prefetch before it can be read.
+    """
+    for worker in range(world.own[Own.WORKER], world.own[Own.WORKERS]):
+        if world.actors.phase[worker] == Phase.LOOK and world.schedule.time[worker] <= t:
+            _look(world, worker, t)
+            return True
+    return False
 
 
 def _serve(world: World, actor: int, t: int) -> None:

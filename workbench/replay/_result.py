@@ -15,7 +15,7 @@ from storage.errors import ConfigError
 from storage.events import CAUSES, EVENTS, KINDS, OUTCOMES, Kind
 from workbench.replay._bound import lower_bound
 from workbench.replay._settings import Settings
-from workbench.replay._tables import by_cause, by_chunk, over_time
+from workbench.replay._tables import by_cause, by_chunk, by_request, over_time
 from workbench.replay._workload import Workload
 from workbench.replay._world import Count, Log, Request, World
 
@@ -47,23 +47,18 @@ class Result:
         self._log = self._out.log[: self._count[Count.LOGGED]] if recorded else None
 
     @cached_property
-    def reads(self) -> pd.DataFrame:
+    def reads(self) -> pa.Table:
         """By read, in the order of the workload: when it began, how long it took, and on what."""
         out = self._out
         columns = {"read_id": self.workload.read_id, "start_ns": out.start, "dur_ns": out.dur, "rtt_ns": out.rtt}
         columns |= {"bandwidth_ns": out.flow, "waiting_ns": out.wait}
         columns |= {"decode_ns": out.dur - out.rtt - out.flow - out.wait - out.late, "late_ns": out.late}
-        return pd.DataFrame(columns | {"think_ns": self.workload.think_ns})
+        return pa.table(columns | {"think_ns": self.workload.think_ns})
 
     @cached_property
-    def requests(self) -> pd.DataFrame:
-        """By request, in the order in which they were asked: chunks, range, and its bytes by cause."""
-        rows = self._requests
-        frame = pd.DataFrame({name.lower(): rows[:, at] for name, at in Request._asdict().items()})
-        read = frame.pop("read")
-        ids = np.append(self.workload.read_id, -1)  # the last is for reads that are none
-        frame.insert(3, "read_id", ids[read])
-        return frame.rename(columns={"t": "t_ns", "dur": "dur_ns", "ttfb": "ttfb_ns"})
+    def requests(self) -> pa.Table:
+        """By request, in the order in which they were asked; see `by_request`."""
+        return by_request(self._requests, self.workload.read_id)
 
     @cached_property
     def chunks(self) -> pa.Table:

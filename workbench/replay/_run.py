@@ -114,7 +114,7 @@ def _longer(table: Any, rows: int) -> Any:
 def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any, bound: Bound) -> Sequence[World]:
     """Everything at rest, by client; `policy` holds the five functions in the form that the engine is run in."""
     layout, cpu, amplify = workload.layout, settings.cpu, amplify_of(settings, workload)
-    options = plan_options(settings.plan, amplify, workload.version)
+    options = plan_options(settings.plan, amplify, workload.version, settings.prefetch_batch)
     workload = widened(workload, reach(amplify))
     listed = bound.rows if isinstance(bound.rows, Batches) else cut(layout, options, bound.rows)
     clients, threads = len(workload.client_start), len(workload.thread_first) - 1

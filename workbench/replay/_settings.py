@@ -45,6 +45,8 @@ class Settings:
         `workbench.policy.prefetch`.
     prefetch_workers
         How many fetch them, in each client.
+    prefetch_batch
+        Bytes up to which neighbours in that list are fetched with one request; by default as those of users.
     prefetch_bandwidth
         Bytes a second that they may ask for, 0 for no limit; see `storage.plan.new_budget`.
     link
@@ -64,6 +66,7 @@ class Settings:
     eviction: str | EvictionPolicy = "none"
     prefetch: str | Sequence[int] | Batches | PrefetchPolicy | None = None
     prefetch_workers: int = 1
+    prefetch_batch: int | None = None
     prefetch_bandwidth: int = 0
     link: Link = field(default_factory=Link)
     cpu: Cpu = field(default_factory=Cpu)
@@ -74,7 +77,7 @@ class Settings:
         for name, known in (("plan", PLANS), ("loop", LOOPS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"no {name} {getattr(self, name)!r}; there are {', '.join(known)}", field=name)
-        for name in ("amplify_io", "prefetch_workers", "prefetch_bandwidth", "capacity", "warm_up"):
+        for name in ("amplify_io", "prefetch_workers", "prefetch_batch", "prefetch_bandwidth", "capacity", "warm_up"):
             value = getattr(self, name) or 0
             if isinstance(value, int) and value < 0:
                 raise ConfigError("cannot be negative", field=name)
@@ -114,7 +117,7 @@ def bind_prefetch(settings: Settings, workload: Workload) -> Bound:
         chosen = prefetch.get(chosen)
     elif not isinstance(chosen, PrefetchPolicy):
         chosen = prefetch.rows([] if chosen is None else chosen)
-    options = plan_options(settings.plan, amplify_of(settings, workload), workload.version)
+    options = plan_options(settings.plan, amplify_of(settings, workload), workload.version, settings.prefetch_batch)
     return chosen.bind(Known(workload.layout, options, workload.image, workload))
 
 

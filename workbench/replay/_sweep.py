@@ -16,7 +16,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -26,6 +25,7 @@ from storage.backend import LINKS
 from storage.errors import ConfigError
 from storage.image import open_image
 from workbench.replay._bound import lower_bound
+from workbench.replay._identity import spelled
 from workbench.replay._run import replay
 from workbench.replay._settings import Settings
 from workbench.replay._workload import ImageLike, Workload
@@ -156,7 +156,12 @@ def _cells(
 
 
 def _labelled(axis: Sequence[Any] | Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(axis.items()) if isinstance(axis, Mapping) else [(_label(value), value) for value in axis]
+    """Values and what rows call them; of several that have one name, all but the first are numbered."""
+    if isinstance(axis, Mapping):
+        return list(axis.items())
+    names = [_label(value) for value in axis]
+    before = [names[:at].count(name) for at, name in enumerate(names)]
+    return [(f"{name} ({n + 1})" if n else name, value) for name, n, value in zip(names, before, axis, strict=True)]
 
 
 def _label(value: Any) -> str:
@@ -175,18 +180,20 @@ def _resolved(values: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
 
 
 def _name(settings: Settings, workload: Workload) -> str:
-    """A hash of all that decides the outcome; of policies that are objects it takes the name."""
-    text = {field: _spelled(getattr(settings, field)) for field in _AXES}
+    """A hash of all that decides the outcome."""
+    text = {field: spelled(getattr(settings, field)) for field in _AXES}
     digest = hashlib.sha256(repr(text).encode())
-    for array in (workload.read_id, workload.think_ns, *workload.segments, *workload.layout):
+    read = (
+        workload.read_id,
+        workload.think_ns,
+        workload.due_ns,
+        workload.first,
+        workload.thread_first,
+        workload.program_first,
+    )
+    for array in (*read, *workload.segments, *workload.layout):
         digest.update(array.tobytes())
     return digest.hexdigest()[:24]
-
-
-def _spelled(value: Any) -> str:
-    return (
-        str(tuple(value)) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else _label(value)
-    )
 
 
 def _place(folder: Path, cell: _Cell) -> Path:

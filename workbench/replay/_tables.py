@@ -1,4 +1,4 @@
-"""What a replay's requests say, as Arrow tables: by chunk, by cause, and over time."""
+"""What a replay's requests say, as Arrow tables: one by one, by chunk, by cause, and over time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,25 @@ import pyarrow as pa
 from storage.plan import Layout
 from workbench.replay._world import Request
 
-__all__ = ["by_cause", "by_chunk", "over_time"]
+__all__ = ["by_cause", "by_chunk", "by_request", "over_time"]
 
 I64 = npt.NDArray[np.int64]
 _CAUSES = ("demand", "amplify", "gap", "refetch", "prefetch")
+_NAMES = {"T": "t_ns", "DUR": "dur_ns", "TTFB": "ttfb_ns", "READ": "read_id"}
 _LAST = np.iinfo(np.int64).max
+
+
+def by_request(requests: I64, read_id: I64) -> pa.Table:
+    """By request: when, for which read (-1 for none), chunks, range, its bytes by cause, tries, and whether it failed.
+
+    Parameters
+    ----------
+    read_id
+        The id of each read.
+    """
+    columns = {_NAMES.get(name, name.lower()): requests[:, at] for name, at in Request._asdict().items()}
+    columns["read_id"] = np.append(read_id, -1)[columns["read_id"]]  # the last is for reads that are none
+    return pa.table(columns)
 
 
 def by_cause(requests: I64) -> pa.Table:

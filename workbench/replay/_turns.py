@@ -51,7 +51,7 @@ def unpark(world: World, t: int) -> None:
 def take_batch(world: World, worker: int, t: int) -> None:
     """Let a worker take what was suggested, else the next batch of the list, and begin as soon as the rate allows."""
     batches, segments = world.trace.batch_first, world.segments
-    own = batches[-1] + (worker - len(world.trace.thread_first) + 1) * LONGEST
+    own = batches[len(batches) - 1] + (worker - len(world.trace.thread_first) + 1) * LONGEST
     taken = 0
     if world.model.reactive != 0:
         rows = segments.chunk[own : own + LONGEST]

@@ -99,20 +99,26 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
 
 
 def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:
-    special = chosen.specialised
+    special, objects = chosen.specialised, len(trace.sizes)
     run = _specialised(chosen) if special else _generic(chosen.offline)
     functions = _NOTHING if special else chosen.compiled()
-    ints, floats, count = _arenas(chosen, len(trace.sizes), cache_size, chosen.narrow and special)
-    # Nothing is pinned: for code of our own, one zero stands for all of them.
-    pinned = np.zeros(1 if special else len(trace.sizes), np.int32)
-    if special:
-        pinned = np.lib.stride_tricks.as_strided(pinned, (len(trace.sizes),), (0,))
-    held = np.zeros(len(trace.sizes), np.uint8)
+    ints, floats, count = _arenas(chosen, objects, cache_size, chosen.narrow and special)
+    sizes, pinned = _columns(trace.sizes) if special else (trace.sizes, np.zeros(objects, np.int32))
+    held = np.zeros(objects, np.uint8)
     init = _init_of(chosen) if special else functions.init
-    init(ints, floats, trace.sizes, cache_size)
-    for objects, nexts in trace.batches(future=chosen.offline):
-        run(functions, ints, floats, trace.sizes, held, pinned, count, objects, nexts)
+    init(ints, floats, sizes, cache_size)
+    for requests, nexts in trace.batches(future=chosen.offline):
+        run(functions, ints, floats, sizes, held, pinned, count, requests, nexts)
+    count[EVICTIONS] = count[MISSES] - count[REFUSED] - np.count_nonzero(held)
     return count
+
+
+def _columns(sizes: Any) -> tuple[Any, Any]:
+    """Sizes, and that nobody is pinned: nothing is read that is the same for all."""
+    from workbench._same import Same
+
+    same = len(sizes) > 0 and int(sizes.min()) == int(sizes.max())
+    return (Same(len(sizes), int(sizes[0])) if same else sizes), Same(len(sizes), 0)
 
 
 _NOTHING: Any = 0
@@ -138,6 +144,7 @@ def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> A
     chosen.functions.init(ints, floats, sizes, cache_size)
     for objects, nexts in trace.batches(future=chosen.offline):
         run(None, ints, floats, sizes, held, pinned, counts, objects.tolist(), nexts.tolist())
+    counts[EVICTIONS] = counts[MISSES] - counts[REFUSED] - sum(held)
     return counts
 
 

@@ -25,7 +25,7 @@ MISSES = 0
 BYTES_MISSED = 1
 STORED = 2
 CAPACITY = 3
-EVICTIONS = 4
+EVICTIONS = 4  # who was admitted and is not there: for those who call
 REFUSED = 5  # misses that were not admitted
 COUNTERS = 6
 
@@ -55,7 +55,7 @@ def serve(
         For policies that know the future: which request uses the same object next.
     """
     misses, missed, stored, capacity = 0, 0, count[STORED], count[CAPACITY]
-    evictions, refused = 0, 0
+    refused = 0
     for request in range(len(objects)):
         chunk = int(objects[request])
         if OFFLINE:
@@ -76,7 +76,6 @@ def serve(
             remove(policy, ints, floats, goes)
             held[goes] = 0
             stored -= sizes[goes]
-            evictions += 1
         if stored + size <= capacity:
             admit(policy, ints, floats, chunk)
             held[chunk] = 1
@@ -86,7 +85,6 @@ def serve(
     count[STORED] = stored
     count[MISSES] += misses
     count[BYTES_MISSED] += missed
-    count[EVICTIONS] += evictions
     count[REFUSED] += refused
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from storage.backend._source import RequestSource, request_source
-from storage.backend.http._dial import Target, proxy_headers, tls_context
+from storage.backend.http._dial import proxy_headers, target_of, tls_context
 from storage.backend.http._health import Doctor, Way, ways_of
 from storage.backend.http._messages import Auth, Failure, Request, Response, joined, origin_of, without_credentials
 from storage.backend.http._metrics import Metrics
@@ -77,6 +77,7 @@ class HttpClient:
         context = tls_context(self.options)
         self._pool = Pool(self.options, context, self.metrics)
         self._rate = RateLimit(self.options.requests_per_second)
+        self._roundabout = bool(self._mirrors or self._proxy)
         ways = [*self._mirrors, *([self._proxy] if self._proxy else [])]
         self._doctor = Doctor(self, ways, self.options.proxy.check_pause_elapsed, self.options, context)
         self._own_headers = {"User-Agent": "nydus-workbench", **_headers_of_environment()}
@@ -146,6 +147,8 @@ class HttpClient:
 
     def _attempt(self, request: Request, consume: Callable[[Response], _Result], source: RequestSource) -> _Result:
         """Try one way after the other; what ends the last one is raised."""
+        if not self._roundabout:
+            return self._follow(request, consume, source, None)
         for way, last in self._ways(request):
             started = time.monotonic_ns()
             try:
@@ -187,7 +190,7 @@ class HttpClient:
         challenged = False
         for _ in range(_MAX_HOPS):
             home = self._is_home(request.url, way) and not asked.direct
-            dressed = self._dressed(asked, request.url, source, way)
+            dressed = self._dressed(asked, request.url, home, source, way)
             response, result = self._exchange(dressed, consume, source, way)
             if response.status in request.expected:
                 return result  # type: ignore[return-value] # it is None only where `consume` says so
@@ -212,9 +215,8 @@ class HttpClient:
             return way.moved(url).startswith(way.moved(self.home) + "/")
         return url.startswith(self.home + "/")
 
-    def _dressed(self, asked: Request, url: str, source: RequestSource, way: Way | None) -> Request:
-        """The request with the headers that the host of `url` may see."""
-        home = self._is_home(url, way) and not asked.direct
+    def _dressed(self, asked: Request, url: str, home: bool, source: RequestSource, way: Way | None) -> Request:
+        """The request with the headers that the host of `url` may see, which is the backend's own if `home`."""
         headers = dict(asked.headers) if url == asked.url or home else without_credentials(asked.headers)
         if home:
             headers = {**self._own_headers, **headers}
@@ -241,23 +243,25 @@ class HttpClient:
     ) -> tuple[Response, _Result | None]:
         """One request over one connection; its answer, and what `consume` made of it if it is an expected one."""
         socket = self._socket if way is None and self._is_home(request.url, way) else ""
-        target = Target(*origin_of(request.url), proxy=way.proxy if way else "", socket=socket)
+        target = target_of(request.url, way.proxy if way else "", socket)
         self._rate.wait(source)
-        with self._pool.lend(target, source) as connection:
-            started, reused, connection.used = time.monotonic_ns(), connection.used, True
-            result = None
-            try:
-                response = connection.exchange(request)
-                if response.status in request.expected:
-                    result = consume(response)
-                response.finish()
-            except (OSError, ProtocolError, UnicodeError) as error:
-                raise failure_of(error, request.url, request.where, reused) from error
-            finally:
-                self.metrics.exchanged(time.monotonic_ns() - started, source == RequestSource.PREFETCH)
-            if not response.finished:
+        connection = self._pool.take(target, source)
+        started, reused, connection.used = time.monotonic_ns(), connection.used, True
+        response = result = None
+        try:
+            response = connection.exchange(request)
+            if response.status in request.expected:
+                result = consume(response)
+            response.finish()
+        except (OSError, ProtocolError, UnicodeError) as error:
+            stale = reused and request.retries != 0
+            raise failure_of(error, request.url, request.where, stale) from error
+        finally:
+            self.metrics.exchanged(time.monotonic_ns() - started, source == RequestSource.PREFETCH)
+            if response is None or not response.finished:
                 connection.close()
-            return response, result
+            self._pool.give(connection)
+        return response, result
 
 
 def _headers_of_environment() -> dict[str, str]:

@@ -24,6 +24,7 @@ __all__ = ["Connection"]
 
 _PIECE = 256 << 10
 _TIMEVAL = struct.Struct("ll")
+_FRESH_S = 0.05
 _JOINED = 1 << 16  # a body up to this goes with its head
 
 
@@ -47,7 +48,7 @@ class Connection:
         self._poll = select.poll()
         self._secure = False
         self._inbox = Inbox(self._receive)
-        self._deadline = 0.0
+        self._begun = 0.0
         self._pieces = False
         self._limit = 0.0  # what the socket waits for at most now
 
@@ -65,7 +66,7 @@ class Connection:
         body = request.body
         length = len(body) if isinstance(body, bytes) else None
         message = request_head(request.method, target, host, request.headers, length)
-        self._deadline, self._pieces = time.monotonic() + self._options.timeout, request.stream
+        self._begun, self._pieces = time.monotonic(), request.stream
         if isinstance(body, bytes) and length is not None and length <= _JOINED:
             message, body = message + body, None
         self._send(sock, message)
@@ -122,7 +123,7 @@ class Connection:
         if self._pieces:
             left = self._options.timeout
         else:
-            left = self._deadline - time.monotonic()
+            left = self._begun + self._options.timeout - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
         # It is set anew when it has become wrong by a twentieth.
@@ -137,9 +138,19 @@ class Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
+    @property
+    def connected(self) -> bool:
+        """Whether it has been opened and not closed, by us."""
+        return self._socket is not None
+
     def is_open(self) -> bool:
-        """Whether an idle connection can still be used: the server has neither closed it nor said anything."""
-        return self._socket is not None and self._inbox.empty and not self._poll.poll(0)
+        """Whether an idle connection can still be used: the server has neither closed it nor said anything.
+
+        One that served just now is not asked: the call would cost more than what it could find out.
+        """
+        if self._socket is None or not self._inbox.empty:
+            return False
+        return time.monotonic() - self._begun < _FRESH_S or not self._poll.poll(0)
 
     def close(self) -> None:
         """Close it."""

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +18,7 @@ from storage.backend.http._secret import mask_url
 from storage.backend.http._wire import Inbox, parse_head, request_head
 from storage.errors import ConfigError
 
-__all__ = ["Target", "TlsContext", "dial", "proxy_headers", "tls_context"]
+__all__ = ["Target", "TlsContext", "dial", "proxy_headers", "target_of", "tls_context"]
 
 TlsContext = Callable[[], ssl.SSLContext]
 
@@ -41,6 +41,18 @@ class Target(NamedTuple):
     port: int
     proxy: str = ""
     socket: str = ""
+
+
+@lru_cache(256)
+def target_of(url: str, proxy: str = "", socket: str = "") -> Target:
+    """Whom a request for a URL goes to.
+
+    Raises
+    ------
+    BackendError
+        If the URL is not one of ``http`` or ``https``.
+    """
+    return Target(*origin_of(url), proxy, socket)
 
 
 def tls_context(options: HttpOptions) -> TlsContext:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from storage.backend.http._connection import Connection
-from storage.backend.http._dial import Target, TlsContext
+from storage.backend.http._dial import TlsContext, target_of
 from storage.backend.http._messages import Request, origin_of
 from storage.backend.http._options import HttpOptions
 from storage.backend.http._secret import mask_url
@@ -162,7 +162,7 @@ class Doctor:
 
     def _is_well(self, url: str) -> bool:
         try:
-            connection = Connection(Target(*origin_of(url)), self._options, self._context)
+            connection = Connection(target_of(url), self._options, self._context)
             try:
                 status = connection.exchange(Request("GET", url)).status
             finally:

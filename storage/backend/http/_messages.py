@@ -84,7 +84,7 @@ class Request:
     stream
         The timeout is for each piece of the body, not for all of it.
     retries
-        How often to try again, if not as the options say.
+        How often to try again, if not as the options say; 0 also where a kept connection turns out to be closed.
     expected
         Statuses that are an answer, not a failure.
     where

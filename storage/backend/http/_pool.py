@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from storage.backend._source import RequestSource
 from storage.backend.http._connection import Connection
@@ -32,21 +30,18 @@ class Pool:
         self._lines: tuple[deque[threading.Lock], ...] = (deque(), deque())  # by RequestSource
         self._idle: deque[Connection] = deque()  # the one used last is at the right
 
-    @contextmanager
-    def lend(self, target: Target, source: RequestSource) -> Iterator[Connection]:
-        """A connection for one exchange; it is closed if that does not go well."""
+    def take(self, target: Target, source: RequestSource) -> Connection:
+        """A connection for one exchange, which is to be given back."""
         self._enter(source)
-        connection: Connection | None = None
         try:
-            connection = self._connection(target)
-            yield connection
+            return self._connection(target)
         except BaseException:
-            if connection is not None:
-                connection.close()
-                connection = None
+            self._leave()
             raise
-        finally:
-            self._leave(connection)
+
+    def give(self, connection: Connection) -> None:
+        """Give a connection back; it is kept unless it was closed."""
+        self._leave(connection if connection.connected else None)
 
     def wants(self, source: RequestSource) -> bool:
         """Whether somebody of the class is in line."""
@@ -78,7 +73,7 @@ class Pool:
                     self._pass_on()
             raise
 
-    def _leave(self, connection: Connection | None) -> None:
+    def _leave(self, connection: Connection | None = None) -> None:
         with self._lock:
             if connection is not None:
                 self._idle.append(connection)

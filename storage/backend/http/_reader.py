@@ -163,11 +163,9 @@ class _Fill:
             self._reader.keep_whole(response)
             return Transfer(self._reader.reread(self._buffer, self._offset), response.ttfb_ns)
         size = _check_range(response, self._offset + self._done, self._offset + len(self._buffer), self.request.where)
-        try:
-            self._done += response.readinto(self._buffer[self._done :])
-        finally:
-            self._aim()
+        self._done += response.readinto(self._buffer[self._done :])
         if self._done < len(self._buffer):
+            self._aim()
             raise Failure(BackendError("the body ends early", **self.request.where, url=mask_url(response.url)))
         self._reader.learn_size(size)
         return Transfer(self._done, response.ttfb_ns)

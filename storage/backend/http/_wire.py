@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Body", "DisconnectedError", "Head", "Inbox", "ProtocolError", "body_of", "parse_head", "request_head"]
@@ -11,10 +12,11 @@ __all__ = ["Body", "DisconnectedError", "Head", "Inbox", "ProtocolError", "body_
 _ROOM = 8 << 10  # the head of an answer and a small body come with one call
 _MAX_HEAD = 64 << 10
 _MAX_SIZE_LINE = 1 << 10
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LINE_END = re.compile(rb"\r?\n")
-_MARK = 4  # bytes of the longest of them
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LINE_END = re.compile(rb"\n")
+_MARK = 3  # bytes of the longest of them
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: .*)?")
+_RANGE_LINE = re.compile(rb"\n[Cc]ontent-[Rr]ange: (bytes [0-9]+-[0-9]+/[0-9]+)(?=\r?\n[^ \t]|\Z)")
 _HEADER = re.compile(r"^([^\s:]+):[ \t]*(\S(?:.*\S)?|)[ \t]*$", re.MULTILINE)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,15})\s*(?:;.*)?")
@@ -47,7 +49,18 @@ def request_head(method: str, target: str, host: str, headers: Mapping[str, str]
     ProtocolError, UnicodeError
         If a header would end before its end, or is not of Latin letters.
     """
-    names = {name.lower() for name in headers}
+    start = _start_lines(method, target, host, tuple(headers), length)
+    text = start + "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    ends = start.count("\n") + len(headers)
+    if text.count("\n") != ends or text.count("\r") != ends:
+        raise ProtocolError("a header has the end of a line in it")
+    return (text + "\r\n").encode("latin-1")
+
+
+@lru_cache(256)
+def _start_lines(method: str, target: str, host: str, given: tuple[str, ...], length: int | None) -> str:
+    """The request line, and the headers that must be there and are not given."""
+    names = {name.lower() for name in given}
     lines = [f"{method} {target} HTTP/1.1"]
     if "host" not in names:
         lines.append(f"Host: {host}")
@@ -55,11 +68,9 @@ def request_head(method: str, target: str, host: str, headers: Mapping[str, str]
         lines.append("Accept-Encoding: identity")
     if "content-length" not in names and (length is not None or method in _WITH_BODY):
         lines.append(f"Content-Length: {length or 0}")
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    text = "\r\n".join(lines)
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+    if any("\n" in line or "\r" in line for line in lines):
         raise ProtocolError("a header has the end of a line in it")
-    return (text + "\r\n\r\n").encode("latin-1")
+    return "\r\n".join([*lines, ""])
 
 
 class Head(NamedTuple):
@@ -93,6 +104,15 @@ def parse_head(raw: bytes) -> Head:
     >>> parse_head(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5")
     Head(status=206, headers={'content-length': '5'}, keeps=True)
     """
+    line = _RANGE_LINE.search(raw)
+    if line is not None:  # the answers to ranges of a blob differ in this line alone
+        head = _parse_kept(raw[: line.start()].removesuffix(b"\r") + raw[line.end() :])
+        if "content-range" not in head.headers:
+            return Head(head.status, head.headers | {"content-range": line[1].decode()}, head.keeps)
+    return _parse(raw)
+
+
+def _parse(raw: bytes) -> Head:
     first, _, rest = raw.decode("latin-1").replace("\r\n", "\n").partition("\n")
     status = _STATUS.fullmatch(first)
     if status is None:
@@ -104,6 +124,9 @@ def parse_head(raw: bytes) -> Head:
     connection = headers.get("connection", "").lower()
     keeps = "close" not in connection if status[1] == "1" else "keep-alive" in connection
     return Head(int(status[2]), headers, keeps)
+
+
+_parse_kept = lru_cache(64)(_parse)
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
@@ -180,7 +203,8 @@ class Inbox:
             if count == 0:
                 raise DisconnectedError("the connection is closed within the headers")
             self._end += count
-        return bytes(self._view[self._start : found.start()]), found.end() - self._start
+        before = bytes(self._view[self._start : found.start()])
+        return before.removesuffix(b"\r"), found.end() - self._start
 
     def _make_room(self) -> None:
         if self._end < len(self._buffer):

@@ -27,6 +27,8 @@ class RegistryOptions:
         A bearer token to begin with.
     blob_url_scheme, blob_redirected_host
         Put in the place of scheme and host of where blobs are redirected to.
+    pull_auth
+        Whether ``IMAGE_PULL_AUTH`` is meant for it: it is for the registry of the image alone.
     http
         How to talk.
     """
@@ -38,6 +40,7 @@ class RegistryOptions:
     registry_token: Secret = field(default=Secret(""))
     blob_url_scheme: str = ""
     blob_redirected_host: str = ""
+    pull_auth: bool = True
     http: HttpOptions = field(default_factory=HttpOptions)
 
     def __post_init__(self) -> None:

@@ -124,7 +124,7 @@ class Registry:
 
     def _credentials(self) -> Credentials:
         """Of the environment, the options, or docker's configuration, which is read once."""
-        given = os.environ.get(_AUTH_ENV) or self.options.auth.reveal()
+        given = (self.options.pull_auth and os.environ.get(_AUTH_ENV)) or self.options.auth.reveal()
         if given:
             return Credentials(Secret(given))
         if self._found is None:

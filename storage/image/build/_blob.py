@@ -11,7 +11,6 @@ import os
 from collections import deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from threading import Lock
 
 from storage.codec import Cipher, Compressor, compress, compress_all, crc32c, digest, encrypt
 from storage.errors import FormatError
@@ -24,7 +23,7 @@ from storage.image._ondisk import (
 )
 from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._chunk_list import OWN, ChunkList, Unit
-from storage.image.build._load import SHORT, Piece, read_piece, read_pieces
+from storage.image.build._load import Piece, read_pieces
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
@@ -43,8 +42,6 @@ def write_chunks(
     out: Sink,
     recipe: Recipe,
     dictionary: ChunkDict | None = None,
-    *,
-    in_turn: bool = False,
 ) -> ChunkList:
     """Write the chunks of `files` to `out`, but for those that the dictionary has.
 
@@ -52,23 +49,17 @@ def write_chunks(
     All cores digest and compress, a few MiB ahead of what is written, so memory does not grow
     with the tree.
 
-    Parameters
-    ----------
-    in_turn
-        Whether each file is to be read before the next one is asked for; otherwise any thread may read.
-
     Raises
     ------
     FormatError
         If a file cannot be read, or is not as long as it was.
     """
     waiting: deque[tuple[list[Piece], Future[list[Worked]]]] = deque()
-    turn = Lock()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         writer = _Writer(out, recipe, dictionary, pool)
         try:
-            for pieces in read_pieces(files, recipe, in_turn):
-                waiting.append((pieces, pool.submit(_work, pieces, recipe, writer.row_of, turn)))
+            for pieces in read_pieces(files, recipe):
+                waiting.append((pieces, pool.submit(_work, pieces, recipe, writer.row_of)))
                 del pieces  # so that its buffer can be used again
                 if len(waiting) > _AHEAD:
                     writer.put(*waiting.popleft())
@@ -81,33 +72,17 @@ def write_chunks(
     return writer.chunks
 
 
-def _work(pieces: list[Piece], recipe: Recipe, known: Collection[bytes], turn: Lock) -> list[Worked]:
-    """What costs time and does not depend on the other chunks.
-
-    Over small chunks a thread hardly lets go of the GIL, and two would spend their time waking
-    each other: they take turns. Large ones, and what can be done in one call, are done beside.
-    """
-    worked: dict[int, Worked] = {}
-    short = [at for at, piece in enumerate(pieces) if len(piece.plain) < SHORT]
-    for at, piece in enumerate(pieces):
-        if len(piece.plain) >= SHORT:
-            key, checksum = _checked(piece, recipe)
-            packed = None if piece.small or key in known else pack(recipe, piece.plain)
-            worked[at] = key, checksum, packed
-    if short:
-        with turn:
-            for at in short:
-                worked[at] = (*_checked(pieces[at], recipe), None)
-        new = [at for at in short if not pieces[at].small and worked[at][0] not in known]
-        for at, packed in zip(new, _pack_all(recipe, [pieces[at].plain for at in new]), strict=True):
-            worked[at] = (*worked[at][:2], packed)
-    return [worked[at] for at in range(len(pieces))]
+def _work(pieces: list[Piece], recipe: Recipe, known: Collection[bytes]) -> list[Worked]:
+    """What costs time and does not depend on the other chunks; the short ones of a load are packed in one call."""
+    worked = [_checked(piece, recipe) for piece in pieces]
+    new = [at for at, piece in enumerate(pieces) if not piece.small and worked[at][0] not in known]
+    for at, packed in zip(new, _pack_all(recipe, [pieces[at].plain for at in new]), strict=True):
+        worked[at] = (*worked[at][:2], packed)
+    return worked
 
 
-def _checked(piece: Piece, recipe: Recipe) -> tuple[bytes, int]:
-    if piece.unread:
-        read_piece(piece)
-    return digest(recipe.digester, piece.plain), crc32c(piece.plain)
+def _checked(piece: Piece, recipe: Recipe) -> Worked:
+    return *(piece.checked or (digest(recipe.digester, piece.plain), crc32c(piece.plain))), None
 
 
 def pack(recipe: Recipe, plain: bytes | memoryview) -> Packed:

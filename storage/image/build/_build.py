@@ -107,7 +107,7 @@ def build(
         v6: whether to encrypt with AES-128-XTS: with random key and tweak, or with those given.
         They stand in the bootstrap, which then is what is to be kept secret.
     chunk_dict
-        v6: the bootstrap of an image whose chunks are used where they are, instead of written.
+        The bootstrap of an image of the same version, whose chunks are used where they are instead of written.
     prefetch
         Absolute paths within the tree, whose files go first into the blob; those of a tar stay where they are.
     prefetch_policy
@@ -129,8 +129,8 @@ def build(
         raise ConfigError(f"no prefetch policy is called {prefetch_policy!r}; there are none, fs, blob")
     if version == 6 and aligned_chunk:
         raise ConfigError("chunks of v6 are aligned", field="aligned_chunk")
-    if version == 5 and (batch_size or encrypt or toc or chunk_dict):
-        raise ConfigError("batches, encryption, tables of contents and chunk dicts are of v6", field="version")
+    if version == 5 and (batch_size or encrypt or toc):
+        raise ConfigError("batches, encryption and tables of contents are of v6", field="version")
     key, iv = encrypt if isinstance(encrypt, tuple) else (os.urandom(KEY_SIZE), os.urandom(IV_SIZE))
     recipe = Recipe(
         Compressor.from_name(compressor),
@@ -146,7 +146,7 @@ def build(
     )
     dictionary = ChunkDict(chunk_dict) if chunk_dict else None
     if dictionary is not None:
-        dictionary.check(recipe.digester, chunk_size)
+        dictionary.check(version, recipe.compressor, recipe.digester, chunk_size)
     root, order = _ordered(source, prefetch if prefetch_policy != "none" else (), prefetch_policy)
 
     def listed() -> list[Node] | None:  # of a tar, whose root is whole when its files are written
@@ -160,11 +160,11 @@ def build(
             if version == 5:
                 ahead = order.first if order and prefetch_policy == "blob" else 0
                 chunks, blob_id, image = write_v5(
-                    root, shown, sink, recipe, ahead=ahead, listed=listed, in_turn=order is None
+                    root, shown, sink, recipe, dictionary=dictionary, ahead=ahead, listed=listed
                 )
             else:
                 chunks, blob_id, image = write_v6(
-                    root, shown, sink, recipe, dictionary=dictionary, listed=listed, in_turn=order is None
+                    root, shown, sink, recipe, dictionary=dictionary, listed=listed
                 )
             blob = blobs / blob_id if blob_id else None
             sink.close()

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.codec import Digester
+from storage.codec import Compressor, Digester
 from storage.errors import ConfigError
 from storage.image._open import open_bootstrap
 from storage.image.blob_info import BlobFeatures, BlobInfo
+from storage.image.build._chunk_list import OWN, ChunkList
 
-__all__ = ["ChunkDict"]
+__all__ = ["ChunkDict", "used_infos"]
 
 
 class ChunkDict:
@@ -24,7 +25,7 @@ class ChunkDict:
     Parameters
     ----------
     bootstrap
-        Of a RAFS v6 image.
+        Of an image of either version.
 
     Raises
     ------
@@ -35,6 +36,7 @@ class ChunkDict:
     def __init__(self, bootstrap: str | Path) -> None:
         opened = open_bootstrap(bootstrap)
         self.path = bootstrap
+        self.version = opened.version
         self.records = opened.records
         self.infos = tuple(_beside(info) for info in opened.infos)
         digests = np.ascontiguousarray(self.records["digest"]).view("V32").reshape(-1)
@@ -48,15 +50,33 @@ class ChunkDict:
         record: np.void = self.records[at]
         return record
 
-    def check(self, digester: Digester, chunk_size: int) -> None:
+    def check(self, version: int, compressor: Compressor, digester: Digester, chunk_size: int) -> None:
         """Raise `ConfigError` if an image of these options cannot use it."""
+        if self.version != version:
+            raise ConfigError(f"the chunk dict is of v{self.version}", path=self.path)
         for info in self.infos:
             if info.digester is not digester:
                 raise ConfigError(f"the chunk dict names chunks by {info.digester}, not {digester}", path=self.path)
             if info.chunk_size != chunk_size:
                 raise ConfigError(f"the chunk dict has chunks of {info.chunk_size} bytes", path=self.path)
+            if version == 5 and info.compressor is not compressor:
+                message = f"the chunk dict's are compressed by {info.compressor}, and v5 has one compressor for all"
+                raise ConfigError(message, path=self.path)
+
+
+def used_infos(chunks: ChunkList, own: BlobInfo | None, dictionary: ChunkDict | None) -> list[BlobInfo]:
+    """The blobs of an image, in the order of their first use: the one that was written, and the dictionary's."""
+    infos = []
+    for number, blob in enumerate(chunks.blobs):
+        info = own if blob == OWN else dictionary.infos[blob] if dictionary else None
+        assert info is not None
+        infos.append(replace(info, blob_index=number))
+    return infos
+
+
+_OF_ITS_BOOTSTRAP = BlobFeatures.INLINED_FS_META | BlobFeatures.V5_NO_EXT_BLOB_TABLE
 
 
 def _beside(info: BlobInfo) -> BlobInfo:
-    """A blob as other images know it: it is not said that its own bootstrap is in it."""
-    return replace(info, features=info.features & ~BlobFeatures.INLINED_FS_META)
+    """A blob as other images know it: how the dictionary told of it is not said."""
+    return replace(info, features=info.features & ~_OF_ITS_BOOTSTRAP)

@@ -7,7 +7,7 @@ Source: nydus ``builder/src/directory.rs`` (`external_tree`), ``builder/src/core
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node, directory_tree, walk
 from storage.image.build._partial import Partial
+from storage.image.build._prefetch import arrange
 
 __all__ = ["ExternalBuilt", "build_external"]
 
@@ -115,24 +116,32 @@ def _dumped(
     root: Node, files: Mapping[str, ExternalFile], chunk_size: int, digester: str
 ) -> tuple[bytes, list[BlobInfo]]:
     chunks, counts = ChunkList(), dict[int, int]()
-    nodes = [(node, files[node.path]) for node in walk(root) if node.is_reg]
-    for node, file in sorted(nodes, key=lambda pair: (pair[1].blob_index, pair[1].offset)):
-        _append(chunks, node, file, counts)
+    nodes = arrange(root).files
+    for node in nodes:
+        _append(chunks, node, files[node.path], counts)
+    _check_apart((files[node.path], node) for node in nodes)
     named = Digester.from_name(digester)
     infos = _infos(files, counts, chunk_size, named)
     options = (Compressor.NONE, named, chunk_size)
     return dump_bootstrap(root, place_nodes(root, chunk_size), chunks, infos, *options), infos
 
 
+def _check_apart(placed: Iterable[tuple[ExternalFile, Node]]) -> None:
+    """No two files of a blob share bytes of it."""
+    ends: dict[int, int] = {}
+    for file, node in sorted(placed, key=lambda pair: (pair[0].blob_index, pair[0].offset)):
+        if file.offset < ends.get(file.blob_index, 0):
+            raise ConfigError("overlaps the file before it in its blob", path=node.path)
+        ends[file.blob_index] = file.offset + node.size
+
+
 def _append(chunks: ChunkList, node: Node, file: ExternalFile, counts: dict[int, int]) -> None:
-    """Say where the chunks of a file are, in the order of the blob; their digests are not known."""
+    """Say where the chunks of a file are, numbered as files come; their digests are not known."""
     number = -(-node.size // file.chunk_size)
     if file.offset + node.size > file.blob_size:
         raise ConfigError(f"{node.size} bytes from {file.offset} are not in its blob", path=node.path)
     if file.crcs and len(file.crcs) != number:
         raise ConfigError(f"{len(file.crcs)} CRC32C are told of {number} chunks", path=node.path)
-    if counts.get(file.blob_index) and file.offset < chunks.compressed_offset[-1] + chunks.compressed_size[-1]:
-        raise ConfigError("overlaps the file before it in its blob", path=node.path)
     for at in range(number):
         index = counts.get(file.blob_index, 0)
         if index >= MAX_CHUNKS_PER_BLOB:

@@ -10,24 +10,33 @@ from typing import NamedTuple
 
 import numpy as np
 
+from storage.codec import crc32c, digest, new_pages
 from storage.errors import FormatError
 from storage.image.build._node import Content, Node
 from storage.image.build._recipe import Recipe
 
-__all__ = ["SHORT", "Piece", "read_piece", "read_pieces"]
+__all__ = ["Piece", "read_pieces"]
 
 _LOAD = 2 << 20  # bytes that are worth a thread's while
 _PAGE = 4096
-SHORT = 64 << 10  # what is read, digested and compressed so fast that asking for the GIL takes as long
+_SHORT = 64 << 10  # what is digested so fast that asking for the GIL afterwards would take as long
 
 
 class Piece(NamedTuple):
-    """A chunk of a file; `small` ones may go into a batch, and of some the bytes are to be read yet."""
+    """A chunk of a file.
+
+    Attributes
+    ----------
+    small
+        Whether it may go into a batch.
+    checked
+        The digest and the CRC32C of a short one; for whoever works on the others that is the larger part.
+    """
 
     node: Node
     plain: memoryview
     small: bool
-    unread: bool
+    checked: tuple[bytes, int] | None
 
 
 class _Blocks:
@@ -38,45 +47,45 @@ class _Blocks:
         self._free: list[mmap.mmap] = []
 
     def take(self) -> memoryview:
-        block = self._free.pop() if self._free else mmap.mmap(-1, self._size)
+        block = self._free.pop() if self._free else new_pages(self._size)
         lease = np.frombuffer(block, np.uint8)  # views keep it alive, and it is what can be watched
         weakref.finalize(lease, self._free.append, block).atexit = False
         return lease.data
 
 
-def read_pieces(files: Iterable[Node], recipe: Recipe, in_turn: bool = False) -> Iterator[list[Piece]]:
+def read_pieces(files: Iterable[Node], recipe: Recipe) -> Iterator[list[Piece]]:
     """The chunks of all files in order, a few MiB at a time; further names of a file have the chunks of its first.
 
-    Parameters
-    ----------
-    in_turn
-        Whether each file is to be read before the next one is asked for. Otherwise small ones are left
-        unread, for `read_piece`: whoever works on them next does so with less ado than one thread for all.
+    One thread reads them, and each file before the next one is asked for: over many small ones it
+    would hardly let go of the GIL, and several would spend their time waking each other.
 
     Raises
     ------
     FormatError
         If a file cannot be read, or is not as long as it was.
     """
-    blocks = _Blocks(max(_LOAD, recipe.chunk_size))
+    blocks, chunk_size, digester = _Blocks(max(_LOAD, recipe.chunk_size)), recipe.chunk_size, recipe.digester
     block, used, pieces = blocks.take(), 0, list[Piece]()
-    for node, offset, content in _chunks(files, recipe.chunk_size, 0 if in_turn else SHORT):
-        length = min(recipe.chunk_size, node.size - offset)
-        start = -(-used // _PAGE) * _PAGE if length >= SHORT else used
-        if start + length > len(block):
-            yield pieces
-            block, start, pieces = blocks.take(), 0, []
-        used = start + length
-        if content is not None:
-            _read(content, block[start:used], node)
-        small = node.size <= recipe.chunk_size and node.size < recipe.batch_size // 2
-        pieces.append(Piece(node, block[start:used], small, content is None))
+    for node in _distinct(files):
+        small = node.size <= chunk_size and node.size < recipe.batch_size // 2
+        with _opened(node) as content:
+            for offset in range(0, node.size, chunk_size):
+                length = min(chunk_size, node.size - offset)
+                start = used if length < _SHORT else -(-used // _PAGE) * _PAGE
+                if start + length > len(block):
+                    yield pieces
+                    block, start, pieces = blocks.take(), 0, []
+                used = start + length
+                plain = block[start:used]
+                _read(content, plain, node)
+                checked = (digest(digester, plain), crc32c(plain)) if length < _SHORT else None
+                pieces.append(Piece(node, plain, small, checked))
     if pieces:
         yield pieces
 
 
-def _chunks(files: Iterable[Node], chunk_size: int, large: int) -> Iterator[tuple[Node, int, Content | None]]:
-    """Each chunk as a file, an offset in it, and the file opened, but for files of one chunk that are not large."""
+def _distinct(files: Iterable[Node]) -> Iterator[Node]:
+    """Files that have chunks of their own."""
     first_of: dict[object, Node] = {}
     for node in files:
         if node.identity is not None:
@@ -84,26 +93,8 @@ def _chunks(files: Iterable[Node], chunk_size: int, large: int) -> Iterator[tupl
             if first is not node:
                 node.chunks = first.chunks
                 continue
-        if node.size == 0 or node.open is None:
-            continue
-        if node.size < large and node.size <= chunk_size:
-            yield node, 0, None
-            continue
-        with _opened(node) as content:
-            for offset in range(0, node.size, chunk_size):
-                yield node, offset, content
-
-
-def read_piece(piece: Piece) -> None:
-    """Read a file that is one chunk; any number of threads may do so.
-
-    Raises
-    ------
-    FormatError
-        See `read_pieces`.
-    """
-    with _opened(piece.node) as content:
-        _read(content, piece.plain, piece.node)
+        if node.size and node.open is not None:
+            yield node
 
 
 def _opened(node: Node) -> AbstractContextManager[Content]:

@@ -43,7 +43,7 @@ class Node:
     hardlink
         Whether v5 calls it a hard link; the reference does so for tars only.
     open
-        Opens a regular file's content; any thread may do so, unless the tree is a `StreamedTree`.
+        Opens a regular file's content.
     children
         Of a directory, sorted by name.
     offset, data_offset, inline, chunks

@@ -11,7 +11,8 @@ from dataclasses import replace
 from storage.codec import Compressor
 from storage.image.blob_info import BlobFeatures, BlobInfo
 from storage.image.build._blob import write_chunks
-from storage.image.build._chunk_list import ChunkList
+from storage.image.build._chunk_dict import ChunkDict, used_infos
+from storage.image.build._chunk_list import OWN, ChunkList
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
@@ -30,9 +31,9 @@ def write_v5(
     out: Sink,
     recipe: Recipe,
     *,
+    dictionary: ChunkDict | None = None,
     ahead: int = 0,
     listed: Callable[[], Sequence[Node] | None] = lambda: None,
-    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -40,47 +41,47 @@ def write_v5(
     ----------
     root, files
         The tree, and its files with content in the order in which they are written.
+    dictionary
+        Chunks that need not be written.
     ahead
         How many of the first files the blob table tells to be read ahead.
     listed
         Says, when all chunks are written, which nodes the prefetch table has; None for no table.
-    in_turn
-        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
     tuple
         The chunks, the blob's id or None where there is no blob, and the bootstrap.
     """
-    options = (recipe.compressor, recipe.digester, recipe.chunk_size)
     leading = _Leading(files, ahead)
-    chunks = write_chunks(leading, out, recipe, in_turn=in_turn)
-    info = _info(chunks, recipe) if len(chunks) else None
-    if info is not None:
-        info = replace(info, blob_id=out.hexdigest(), prefetch_size=leading.stored(chunks))
-    if not recipe.inline:
-        image = dump_bootstrap(root, chunks, [info] if info else [], *options, listed())
-        return chunks, info.blob_id if info else None, image
-    if info is not None:
+    chunks = write_chunks(leading, out, recipe, dictionary)
+    own = _info(chunks, recipe) if chunks.units else None
+    if own is not None:
+        own = replace(own, blob_id=out.hexdigest(), prefetch_size=leading.stored(chunks))
+    if own is not None and recipe.inline:
         out.write(tar_header("image.blob", out.size))
-        features = info.features | BlobFeatures.INLINED_FS_META | BlobFeatures.HAS_TAR_HEADER
-        info = replace(info, blob_id=_ITSELF, features=features, compressed_size=out.size)
-    image = dump_bootstrap(root, chunks, [info] if info else [], *options, listed())
+        features = own.features | BlobFeatures.INLINED_FS_META | BlobFeatures.HAS_TAR_HEADER
+        own = replace(own, blob_id=_ITSELF, features=features, compressed_size=out.size)
+    infos, options = used_infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
+    image = dump_bootstrap(root, chunks, infos, *options, listed())
+    if not recipe.inline:
+        return chunks, own.blob_id if own else None, image
     out.write(image)
     out.write(tar_header("image.boot", len(image)))
     return chunks, out.hexdigest(), image
 
 
 def _info(chunks: ChunkList, recipe: Recipe) -> BlobInfo:
-    end = chunks.uncompressed_offset[-1] + chunks.uncompressed_size[-1]
+    last = chunks.own[-1]
+    end = chunks.uncompressed_offset[last] + chunks.uncompressed_size[last]
     return BlobInfo(
-        blob_index=0,
+        blob_index=chunks.blobs.index(OWN),
         blob_id="",
         features=BlobFeatures.CAP_TAR_TOC,
-        compressed_size=chunks.compressed_offset[-1] + chunks.compressed_size[-1],
+        compressed_size=chunks.compressed_offset[last] + chunks.compressed_size[last],
         uncompressed_size=-(-end // 4096) * 4096 if recipe.aligned else end,
         chunk_size=recipe.chunk_size,
-        chunk_count=len(chunks),
+        chunk_count=len(chunks.own),
         compressor=recipe.compressor,
         digester=recipe.digester,
         meta_ci_compressor=Compressor.NONE,
@@ -106,5 +107,7 @@ class _Leading:
 
     def stored(self, chunks: ChunkList) -> int:
         """Bytes of their chunks, which come first and are written by now."""
-        last = max((row for node in self._first for row in node.chunks), default=-1)
+        own = chunks.blobs.index(OWN)
+        rows = (row for node in self._first for row in node.chunks if chunks.blob[row] == own)
+        last = max(rows, default=-1)
         return 0 if last < 0 else chunks.compressed_offset[last] + chunks.compressed_size[last]

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from storage.image.blob_info import BlobInfo
 from storage.image.build._blob import write_chunks
 from storage.image.build._blob_meta import write_meta
 from storage.image.build._bootstrap import dump_bootstrap
-from storage.image.build._chunk_dict import ChunkDict
-from storage.image.build._chunk_list import OWN, ChunkList
+from storage.image.build._chunk_dict import ChunkDict, used_infos
+from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
@@ -34,7 +33,6 @@ def write_v6(
     *,
     dictionary: ChunkDict | None = None,
     listed: Callable[[], Sequence[Node] | None] = lambda: None,
-    in_turn: bool = False,
 ) -> tuple[ChunkList, str | None, bytes]:
     """Write the blob of a tree, and make its bootstrap.
 
@@ -46,8 +44,6 @@ def write_v6(
         Chunks that need not be written.
     listed
         Says, when all chunks are written, which nodes the prefetch table has.
-    in_turn
-        Whether each file is to be read before the next one is asked for.
 
     Returns
     -------
@@ -55,7 +51,7 @@ def write_v6(
         The chunks, the blob's id or None where there is no blob, and the bootstrap.
     """
     toc = Toc()
-    chunks = write_chunks(files, out, recipe, dictionary, in_turn=in_turn)
+    chunks = write_chunks(files, out, recipe, dictionary)
     own = write_meta(chunks, out, recipe, toc) if chunks.units else None
     if own is not None and recipe.toc and not recipe.inline:
         size, digest = write_toc(out, toc)
@@ -63,19 +59,9 @@ def write_v6(
     if own is not None:
         own = replace(own, blob_id=_ITSELF if recipe.inline else out.hexdigest())
     end = place_nodes(root, recipe.chunk_size)
-    infos, options = _infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
+    infos, options = used_infos(chunks, own, dictionary), (recipe.compressor, recipe.digester, recipe.chunk_size)
     image = dump_bootstrap(root, end, chunks, infos, *options, listed() or ())
     if not recipe.inline:
         return chunks, own.blob_id if own else None, image
     write_bootstrap(image, out, toc if recipe.toc else None)
     return chunks, out.hexdigest(), image
-
-
-def _infos(chunks: ChunkList, own: BlobInfo | None, dictionary: ChunkDict | None) -> list[BlobInfo]:
-    """The image's blobs, in the order of their first use."""
-    infos = []
-    for number, blob in enumerate(chunks.blobs):
-        info = own if blob == OWN else dictionary.infos[blob] if dictionary else None
-        assert info is not None
-        infos.append(replace(info, blob_index=number))
-    return infos

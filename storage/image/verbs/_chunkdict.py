@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,8 @@ import numpy as np
 from storage.errors import ConfigError, UnsupportedError
 from storage.image._open import Bootstrap
 from storage.image.build import Node
-from storage.image.build._bootstrap import dump_bootstrap
-from storage.image.build._layout import place_nodes
-from storage.image.verbs._chunk_lists import Gathered, chunk_list, in_order_of_use
-from storage.image.verbs._merge import algorithms, check_alike, opened
+from storage.image.verbs._chunk_lists import Gathered
+from storage.image.verbs._merge import check_alike, dumped, opened
 
 __all__ = ["ChunkDictMade", "chunkdict", "shared_chunks"]
 
@@ -62,7 +60,7 @@ def chunkdict(images: Sequence[str | Path], out: str | Path, *, min_images: int 
     FormatError
         If an image cannot be read, or does not fit the others.
     UnsupportedError
-        If they are of v5, which cannot be built against a chunk dict.
+        If they are tarfs, whose chunks have no digests.
     ConfigError
         If `out` cannot be written, or there are no images.
     """
@@ -70,21 +68,13 @@ def chunkdict(images: Sequence[str | Path], out: str | Path, *, min_images: int 
         raise ConfigError("there are no images to take chunks from")
     layers = [opened(image, None) for image in images]
     check_alike(layers, images)
-    if not layers[0].has_blob_meta:
-        raise UnsupportedError("a chunk dict is of v6 images", path=images[0])
+    if layers[0].is_tarfs:
+        raise UnsupportedError("a tarfs has no digests to know chunks by", path=images[0])
     for layer in layers:
         layer.image()  # which checks the chunk table
     gathered = Gathered(layers)
     rows = shared_chunks(layers, gathered, min_images)
-    root = _tree(gathered, rows)
-    order = in_order_of_use(gathered, rows)
-    infos = [replace(gathered.infos[blob], blob_index=at) for at, blob in enumerate(order)]
-    block = layers[0].block
-    compressor, digester = algorithms(block.flags)
-    end = place_nodes(root, block.chunk_size)
-    made = dump_bootstrap(
-        root, end, chunk_list(gathered, order), infos, compressor, digester, block.chunk_size
-    )
+    made, infos = dumped(_tree(gathered, rows), gathered, layers[0])
     try:
         Path(out).write_bytes(made)
     except OSError as error:

@@ -26,7 +26,7 @@ from storage.image.build._v5_bootstrap import dump_bootstrap as v5_dump
 from storage.image.verbs._chunk_lists import Gathered, chunk_list, in_order_of_use
 from storage.image.verbs._overlay import overlay
 
-__all__ = ["Merged", "algorithms", "check_alike", "merge", "named", "opened"]
+__all__ = ["Merged", "algorithms", "check_alike", "dumped", "merge", "named", "opened"]
 
 _ITSELF = "x" * 64  # how a blob with the bootstrap in it is called there
 
@@ -95,7 +95,7 @@ def merge(
     images = [layer.image() for layer in stack]
     gathered = Gathered(stack)
     root = _tree(images, gathered, whiteouts, keep_whiteouts)
-    image, infos = _dumped(root, gathered, stack[-1], prefetch)
+    image, infos = dumped(root, gathered, stack[-1], prefetch)
     try:
         Path(out).write_bytes(image)
     except OSError as error:
@@ -140,6 +140,8 @@ def check_alike(layers: Sequence[Bootstrap], paths: Sequence[str | Path]) -> Non
         if layer.block.chunk_size != first.chunk_size:
             what = f"has chunks of {layer.block.chunk_size} bytes, the layers below of {first.chunk_size}"
             raise FormatError(what, path=path, field="chunk_size")
+        if layer.version == 5 and algorithms(layer.block.flags) != algorithms(first.flags):
+            raise FormatError("has other algorithms than the layers below, and v5 has one of each", path=path)
 
 
 def _tree(images: Sequence[Image], gathered: Gathered, whiteouts: str, keep: bool) -> Node:
@@ -153,9 +155,10 @@ def _tree(images: Sequence[Image], gathered: Gathered, whiteouts: str, keep: boo
     return merged
 
 
-def _dumped(
-    root: Node, gathered: Gathered, last: Bootstrap, prefetch: Iterable[str]
+def dumped(
+    root: Node, gathered: Gathered, last: Bootstrap, prefetch: Iterable[str] = ()
 ) -> tuple[bytes, tuple[BlobInfo, ...]]:
+    """A bootstrap like `last` of a tree whose chunks were gathered, and the blobs that it uses."""
     nodes = [root, *walk(root)]
     order = in_order_of_use(gathered, (row for node in nodes for row in node.chunks))
     chunks: ChunkList = chunk_list(gathered, order)

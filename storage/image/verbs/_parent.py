@@ -60,11 +60,10 @@ def build_on(
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
-            shared = lower if options.get("version", 6) == 6 else None  # v5 has no chunk dicts
-            built = build(source, folder, chunk_dict=shared, **options)
+            built = build(source, folder, chunk_dict=lower, **options)
             both = Path(folder) / "merged"
             merged = merge(
-                [built.bootstrap], both, parent=lower, chunk_dict=shared, whiteouts=whiteouts, prefetch=prefetch
+                [built.bootstrap], both, parent=lower, chunk_dict=lower, whiteouts=whiteouts, prefetch=prefetch
             )
             (Path(out) / "blobs").mkdir(exist_ok=True)
             blob = None

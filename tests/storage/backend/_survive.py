@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from storage.backend import S3, HttpProxy, Oss
 from storage.backend.http import HttpOptions
 from storage.backend.registry import Registry, RegistryOptions
 from storage.backend.signing import Keys
+from storage.events import Recorder
 from storage.testing.backend_conformance import noise
 from tests.servers.scripted import Asked, answer_of, reply, reset
 
-__all__ = ["BACKENDS", "CONTENT", "FAULTS", "KEYS", "NETWORKED", "SPAN", "Fault", "Place", "honest", "scripts_of"]
+__all__ = [
+    "BACKENDS",
+    "CONTENT",
+    "FAULTS",
+    "KEYS",
+    "NETWORKED",
+    "SPAN",
+    "Fault",
+    "Kind",
+    "Place",
+    "honest",
+    "scripts_of",
+    "whole_blob",
+]
 
 CONTENT = noise(20_000)
 SPAN = (1000, 6000)
@@ -34,28 +49,36 @@ class Place(NamedTuple):
     path: Path | None = None
 
 
-def _http_proxy(place: Place, options: HttpOptions) -> Any:
-    return HttpProxy(f"http://127.0.0.1:{place.port}", "/blobs", options=options)
+def _http_proxy(place: Place, options: HttpOptions, recorder: Recorder | None = None) -> Any:
+    return HttpProxy(f"http://127.0.0.1:{place.port}", "/blobs", options=options, recorder=recorder)
 
 
-def _over_unix(place: Place, options: HttpOptions) -> Any:
-    return HttpProxy(str(place.path), "/blobs", options=options)
+def _over_unix(place: Place, options: HttpOptions, recorder: Recorder | None = None) -> Any:
+    return HttpProxy(str(place.path), "/blobs", options=options, recorder=recorder)
 
 
-def _s3(place: Place, options: HttpOptions) -> Any:
+def _s3(place: Place, options: HttpOptions, recorder: Recorder | None = None) -> Any:
     endpoint = f"127.0.0.1:{place.port}"
-    return S3("bucket", region="r", endpoint=endpoint, scheme="http", keys=KEYS, options=options)
+    return S3("bucket", region="r", endpoint=endpoint, scheme="http", keys=KEYS, options=options, recorder=recorder)
 
 
-def _oss(place: Place, options: HttpOptions) -> Any:
-    return Oss("127", f"0.0.1:{place.port}", scheme="http", keys=KEYS, options=options)  # its host is 127.0.0.1
+def _oss(place: Place, options: HttpOptions, recorder: Recorder | None = None) -> Any:
+    endpoint = f"0.0.1:{place.port}"  # its host is 127.0.0.1
+    return Oss("127", endpoint, scheme="http", keys=KEYS, options=options, recorder=recorder)
 
 
-def _registry(place: Place, options: HttpOptions) -> Any:
-    return Registry(RegistryOptions(f"127.0.0.1:{place.port}", "library/app", "http", http=options))
+def _registry(place: Place, options: HttpOptions, recorder: Recorder | None = None) -> Any:
+    return Registry(RegistryOptions(f"127.0.0.1:{place.port}", "library/app", "http", http=options), recorder)
 
 
-BACKENDS: dict[str, Callable[[Place, HttpOptions], Any]] = {
+class Kind(Protocol):
+    """Makes a backend of its kind in front of a server."""
+
+    def __call__(self, place: Place, options: HttpOptions, recorder: Recorder | None = None) -> Any:
+        """Make it."""
+
+
+BACKENDS: dict[str, Kind] = {
     "http-proxy": _http_proxy,
     "http-proxy (unix)": _over_unix,
     "oss": _oss,
@@ -96,17 +119,22 @@ class Fault:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def scripts_of(fault: Fault) -> Callable[[Asked, socket.socket], bool | None]:
-    """A server that does it."""
+def scripts_of(fault: Fault, content: bytes = CONTENT) -> Callable[[Asked, socket.socket], bool | None]:
+    """A server of `content` that does it."""
     number = iter(range(1 << 30))
 
     def script(asked: Asked, wire: socket.socket) -> bool | None:
-        whole, at = answer_of(asked, CONTENT), next(number)
+        whole, at = answer_of(asked, content), next(number)
         if at >= len(fault.answers) and not fault.always:
             return wire.sendall(whole)
-        return fault.answers[min(at, len(fault.answers) - 1)](whole, wire)
+        answer = fault.answers[min(at, len(fault.answers) - 1)]
+        return wire.sendall(reply(200, content)) if answer is whole_blob else answer(whole, wire)
 
     return script
+
+
+def whole_blob(whole: bytes, wire: socket.socket) -> None:
+    """All of the blob, whatever was asked for; of which one, the script knows."""
 
 
 def honest(whole: bytes, wire: socket.socket) -> None:
@@ -147,11 +175,7 @@ def _garbage(whole: bytes, wire: socket.socket) -> bool:
 
 
 def _other_range(whole: bytes, wire: socket.socket) -> None:
-    wire.sendall(whole.replace(b"bytes 1000-", b"bytes 1001-"))
-
-
-def _whole_blob(whole: bytes, wire: socket.socket) -> None:
-    wire.sendall(reply(200, CONTENT))
+    wire.sendall(re.sub(rb"bytes (\d+)-", lambda found: b"bytes %d-" % (int(found[1]) + 1), whole, count=1))
 
 
 _OFTEN = {"retry_limit": 255}
@@ -176,5 +200,5 @@ FAULTS = (
     Fault("stall once", [_stall(_HEADER + 100)], seconds=0.8, options={"timeout": 0.8}),
     Fault("not HTTP", [_garbage], always=True, error="not HTTP"),
     Fault("another range", [_other_range], always=True, error="another range"),
-    Fault("Range ignored", [_whole_blob]),
+    Fault("Range ignored", [whole_blob]),
 )  # fmt: skip

@@ -40,7 +40,7 @@ def test_past_the_end(offset: int, end: int, folder: Path) -> None:
     """A range that is not there fails at the first byte that is not."""
     with pytest.raises(BackendError, match="ends early") as failed:
         LocalFs(folder).get_reader("blob").read_into(memoryview(bytearray(100)), offset)
-    assert failed.value.where == {"path": folder / "blob", "offset": end}
+    assert failed.value.where == {"path": folder / "blob", "blob": "blob", "offset": end}
 
 
 def test_not_there(folder: Path) -> None:

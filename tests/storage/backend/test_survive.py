@@ -22,11 +22,13 @@ from storage.errors import BackendError, IntegrityError, MissingBlobError
 from storage.testing.blobs import Made, make_blobs, open_cache
 from storage.testing.cache import read_chunks
 from tests.servers.nginx import nginx
+from tests.servers.oss import oss_process
 from tests.servers.processes import Process, free_port
 from tests.servers.registry import docker_registry, put_blob
-from tests.servers.s3 import KEYS, juicefs, put_blobs
+from tests.servers.s3 import KEYS as S3_KEYS
+from tests.servers.s3 import juicefs, put_blobs
 from tests.servers.scripted import Asked, Scripted, answer_of, serve_blob
-from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, NETWORKED, SPAN, Fault, Place, scripts_of
+from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, KEYS, NETWORKED, SPAN, Fault, Place, scripts_of
 
 _ID = hashlib.sha256(CONTENT).hexdigest()
 Survived = Callable[[str, str, str], None]
@@ -105,7 +107,7 @@ def test_killed_and_restarted(kind: str, survived: Survived, tmp_path: Path) -> 
     survived("killed and restarted", kind, "right")
 
 
-@pytest.fixture(params=["http-proxy", "registry", "s3"])
+@pytest.fixture(params=["http-proxy", "oss", "registry", "s3"])
 def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str, Process, Any]]:
     """A real server that has the blob, and the backend in front of it."""
     options = HttpOptions(retry_limit=5000, connections=8)
@@ -114,6 +116,11 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
         (tmp_path / "root" / _ID).write_bytes(CONTENT)
         with nginx(tmp_path / "nginx", tmp_path / "root") as process:
             yield "http-proxy", "nginx", process, HttpProxy(f"http://127.0.0.1:{process.port}", options=options)
+    elif request.param == "oss":
+        (tmp_path / "objects" / "127").mkdir(parents=True)
+        (tmp_path / "objects" / "127" / _ID).write_bytes(CONTENT)
+        with oss_process(tmp_path, KEYS) as process:
+            yield "oss", "verifying OSS server", process, BACKENDS["oss"](Place(process.port), options)
     elif request.param == "registry":
         with docker_registry(tmp_path) as process:
             assert put_blob(f"http://127.0.0.1:{process.port}", "app", CONTENT) == _ID
@@ -127,7 +134,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
         with juicefs(tmp_path) as server:
             put_blobs(server, {_ID: CONTENT})
             place = {"endpoint": server.endpoint, "region": "us-east-1", "scheme": "http"}
-            yield "s3", "juicefs", server.process, S3(server.bucket, keys=KEYS, options=options, **place)
+            yield "s3", "juicefs", server.process, S3(server.bucket, keys=S3_KEYS, options=options, **place)
 
 
 def test_real_server_killed_and_restarted(real: tuple[str, str, Process, Any], survived: Survived) -> None:

@@ -94,14 +94,14 @@ def test_wrong_checksum(blob: Made, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plan", ["exact", "reference"])
 def test_short_blob(plan: str, blob: Made, tmp_path: Path) -> None:
-    """A blob that ends early fails the reads past its end, by path and offset; the others are served."""
+    """A blob that ends early fails the reads past its end, by path, blob and offset; the others are served."""
     path = blob.folder / blob.infos[0].blob_id
     end = int(blob.chunks.compressed_offset[6]) + 10
     os.truncate(path, end)
     cache = open_cache(blob, tmp_path / "cache", plan=plan)
     with pytest.raises(BackendError, match="ends early") as refused:
         read_chunks(cache, blob, [6, 7])
-    assert refused.value.where == {"path": path, "offset": end}
+    assert refused.value.where == {"path": path, "blob": path.name, "offset": end}
     assert_at_rest(cache)
     if plan == "exact":
         read_chunks(cache, blob, range(6))

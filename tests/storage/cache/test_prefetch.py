@@ -12,6 +12,7 @@ import pytest
 
 from storage.backend import HttpProxy, LocalFs
 from storage.events import Recorder, audit
+from storage.plan._state import PENDING
 from storage.testing.backends import WatchedBackend, refuse
 from storage.testing.blobs import Made, make_blobs, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
@@ -53,6 +54,21 @@ def test_batches(noise: Made, tmp_path: Path) -> None:
     cache.drain()
     asked = [(offset // CHUNK, length // CHUNK) for _, offset, length in backend.requests]
     assert asked == [(10, 4), (14, 2), (2, 1), (0, 1)]
+    cache.close()
+
+
+def test_begins_before_it_returns(noise: Made, tmp_path: Path) -> None:
+    """When `prefetch` returns, each worker has claimed what it fetches; who reads then waits for it."""
+    held = threading.Event()
+    backend = WatchedBackend(LocalFs(noise.folder), lambda *asked: held.wait(10))
+    cache = open_cache(noise, tmp_path / "cache", backend=backend, prefetch_workers=2)
+    for rows in ([0, 10], [5]):  # one for each of the workers, and one for neither
+        cache.prefetch(rows)
+    assert [row for row in range(20) if cache.decider.state.status[row] == PENDING] == [0, 10]
+    held.set()
+    cache.drain()
+    assert ready_rows(cache) == [0, 5, 10]
+    assert_at_rest(cache)
     cache.close()
 
 

@@ -1,4 +1,4 @@
-"""Reading a tree while it is built: bounded memory, and the same chunks whoever reads."""
+"""Reading a tree while it is built: bounded memory, and in the order of the tree."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class _Streamed:
 
 @pytest.mark.parametrize("compressor", ["none", "lz4_block", "zstd"])
 @pytest.mark.parametrize("batch_size", [0, 64 << 10])
-def test_whoever_reads(compressor: str, batch_size: int, tmp_path: Path) -> None:
-    """A tree that may be read by any thread and one that is read in turn give the same image."""
+def test_in_turn(compressor: str, batch_size: int, tmp_path: Path) -> None:
+    """Each file is read before the next one is asked for, and a tree that is streamed gives the same image."""
     rng = random.Random(3)
     sizes = [rng.choice([1, 900, 12_000, 65_535, 65_536, 200_000, 3 * MIB + 5]) for _ in range(120)]
     contents = [rng.choice([bytes(size), rng.randbytes(size)]) for size in sizes]
@@ -80,7 +80,7 @@ def test_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_short_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A thread's error names the file, and nothing is left."""
+    """The error names the file, and nothing is left."""
     root = folder_of([b"a" * 100, b"b" * 100])
     root.children[1].size = 200
     with pytest.raises(FormatError, match="became shorter") as failed:

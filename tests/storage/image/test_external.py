@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import google_crc32c
+import crc32c
+import numpy as np
 import pytest
 
 from storage.backend import LocalFs
 from storage.errors import ConfigError, IntegrityError, MissingBlobError
 from storage.factory import open_store
 from storage.image import BlobFeatures, open_bootstrap, open_image
+from storage.image._ondisk import CHUNK_RECORD
 from storage.image.build import build_external
 from storage.image.build._attributes import parse_attributes
 from storage.image.verbs import check, merge
@@ -25,7 +27,7 @@ BLOB_ID = hashlib.sha256(BLOB).hexdigest()
 
 def crcs(data: bytes) -> str:
     """CRC32C of its chunks, as attributes have them."""
-    return ",".join(f"0x{google_crc32c.value(data[at : at + CHUNK]):x}" for at in range(0, len(data), CHUNK))
+    return ",".join(f"0x{crc32c.crc32c(data[at : at + CHUNK]):x}" for at in range(0, len(data), CHUNK))
 
 
 def attributes(place: Path, *, model: str = "", table: str = "") -> Path:
@@ -83,6 +85,36 @@ def test_read_as_one(given: str, tree: Path, tmp_path: Path) -> None:
         assert rafs.read("code.py") == b"import model"
     with pytest.raises(MissingBlobError):
         open_store(tmp_path / "image", cache_dir=tmp_path / "other")
+
+
+def test_out_of_order(tree: Path, tmp_path: Path) -> None:
+    """Chunks are numbered as files come, as the reference has it, and read by their place; so merged, too."""
+    data, aside = bytes(-len(TABLE) % 4096), len(MODEL) + -len(MODEL) % 4096
+    blob = TABLE + data + MODEL + bytes(-len(MODEL) % 4096) + b"aside " * 900
+    blob_id = hashlib.sha256(blob).hexdigest()
+    (tmp_path / "elsewhere" / blob_id).write_bytes(blob)
+    (tree / "aside").touch()
+    told = f"type=external blob_index=0 blob_id={blob_id} chunk_size=64KB compressed_size={len(blob)}"
+    first = len(TABLE) + len(data)
+    (tmp_path / "attributes").write_text(
+        f"aside {told} chunk_0_compressed_offset={first + aside} file_size=5400\n"
+        f"models/big.bin {told} chunk_0_compressed_offset={first} file_size={len(MODEL)} crcs={crcs(MODEL)}\n"
+        f'"/models/a table" {told} chunk_0_compressed_offset=0\n'
+    )
+    made = build_external(tree, tmp_path / "image", tmp_path / "attributes", chunk_size=CHUNK)
+    records = open_bootstrap(made.bootstrap.read_bytes()).block.chunk_table  # type: ignore[union-attr]
+    raw = np.frombuffer(made.bootstrap.read_bytes(), CHUNK_RECORD, records[1] // CHUNK_RECORD.itemsize, records[0])
+    numbers = dict(zip(raw["compressed_offset"].tolist(), raw["index"].tolist(), strict=True))
+    assert numbers == {first + aside: 0, 0: 1, first: 2, first + CHUNK: 3, first + 2 * CHUNK: 4}
+    assert check(made.bootstrap, tmp_path / "elsewhere", deep=True).problems == ()
+    merge([made.built.bootstrap, made.bootstrap], tmp_path / "image" / "bootstrap")
+    for image, cache in ((made.bootstrap, "alone"), (tmp_path / "image", "merged")):
+        external = {} if cache == "alone" else {"external": tmp_path / "elsewhere"}
+        blobs = tmp_path / "elsewhere" if cache == "alone" else None
+        with open_store(image, blobs, cache_dir=tmp_path / cache, **external) as rafs:  # type: ignore[arg-type]
+            assert rafs.read("models/big.bin") == MODEL
+            assert rafs.read("models/a table") == TABLE
+            assert rafs.read("aside") == b"aside " * 900
 
 
 def test_changed(tree: Path, tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ def _put(folder: Path, content: bytes, media_type: str, **more: Any) -> dict[str
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content), **more}
 
 
-def _bootstrap_tar(content: bytes, compressed: bool) -> bytes:
+def _bootstrap_tar(content: bytes, compressed: bool, external: str) -> bytes:
     out = io.BytesIO()
+    files = [("image", b""), ("image/image.boot", content)]
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, body in (("image", b""), ("image/image.boot", content)):
+        for name, body in [*files, ("image/backend.json", external.encode())] if external else files:
             info = tarfile.TarInfo(name)
             info.type = tarfile.DIRTYPE if not body else tarfile.REGTYPE
             info.size = len(body)
@@ -34,13 +35,17 @@ def _bootstrap_tar(content: bytes, compressed: bool) -> bytes:
     return gzip.compress(out.getvalue(), mtime=0) if compressed else out.getvalue()
 
 
-def nydus_layout(image: Path, folder: Path, *, indexed: bool = False, compressed: bool = True) -> str:
+def nydus_layout(
+    image: Path, folder: Path, *, indexed: bool = False, compressed: bool = True, external: str = ""
+) -> str:
     """Make a layout of an image built by `storage.image.build`; the digest of what its index names.
 
     Parameters
     ----------
     indexed
         Put the manifest in an index, after one of another system.
+    external
+        What the image says of its external blobs, in a ``backend.json`` beside the bootstrap.
     """
     (folder / "blobs" / "sha256").mkdir(parents=True)
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
@@ -60,8 +65,8 @@ def nydus_layout(image: Path, folder: Path, *, indexed: bool = False, compressed
     content = (image / "bootstrap").read_bytes()
     kind = "application/vnd.oci.image.layer.v1.tar" + ("+gzip" if compressed else "")
     notes = {"containerd.io/snapshot/nydus-bootstrap": "true", "containerd.io/snapshot/nydus-fs-version": "6"}
-    layers.append(_put(folder, _bootstrap_tar(content, compressed), kind, annotations=notes))
-    diffs.append("sha256:" + hashlib.sha256(_bootstrap_tar(content, False)).hexdigest())
+    layers.append(_put(folder, _bootstrap_tar(content, compressed, external), kind, annotations=notes))
+    diffs.append("sha256:" + hashlib.sha256(_bootstrap_tar(content, False, external)).hexdigest())
     rootfs = {"type": "layers", "diff_ids": diffs}
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode()
     manifest = {

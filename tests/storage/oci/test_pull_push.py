@@ -125,7 +125,7 @@ def test_without_the_registry(host: str, image_dir: Path, tree: Path, tmp_path: 
     push(tmp_path / "layout", f"{host}/gone:v1")
     pulled = pull(f"{host}/gone:v1", tmp_path / "pulled")
     same_files(pulled.folder, tree, tmp_path / "cache")
-    config = pulled.folder / "backend.json"
+    config = pulled.folder / "registry.json"
     config.write_text(config.read_text().replace(host, "127.0.0.1:1"))
     same_files(pulled.folder, tree, tmp_path / "cache")
 
@@ -246,11 +246,11 @@ def test_layers_that_are_none(layer: bytes, what: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_says_nothing(image_dir: Path, tmp_path: Path) -> None:
-    """A backend.json that is none is named."""
+    """A registry.json that is none is named."""
     shutil.copy(image_dir / "bootstrap", tmp_path / "bootstrap")
     for text in ("", "[]", '{"registry": {"host": 1}}'):
-        (tmp_path / "backend.json").write_text(text)
-        with pytest.raises(ConfigError, match=r"backend\.json"):
+        (tmp_path / "registry.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"registry\.json"):
             open_store(tmp_path, cache_dir=tmp_path / "cache")
 
 
@@ -276,7 +276,7 @@ def test_opened_again_as_it_was_pulled(host: str, image_dir: Path, tmp_path: Pat
             mirrors=(mirror,),
         )
         pulled = pull(f"{host}/kept:v1", tmp_path / "pulled", http=http)
-        assert "SECRET" not in (pulled.folder / "backend.json").read_text()
+        assert "SECRET" not in (pulled.folder / "registry.json").read_text()
         with open_store(pulled.folder, cache_dir=tmp_path / "cache") as rafs:
             (meter,) = rafs.backends
             registry: Any = meter.inner

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+from storage.image.tables import ZRAN
 from storage.plan import (
     ABSENT,
     READY,
@@ -48,6 +49,15 @@ def test_neighbours_are_one_request(table: Callable[..., Layout]) -> None:
     machine = decider(table(*NEIGHBOURS))
     assert run(machine, [0, 1, 2, 3]) == [("fetch", 0, 3)]
     assert run(machine, [0, 1, 2, 3]) == [("serve", 0, 1, 2, 3)]
+
+
+def test_pieces_of_a_stream_follow_each_other(table: Callable[..., Layout]) -> None:
+    """Chunks of a gzip stream whose contexts overlap are one range, as their own bytes do not."""
+    layout = table((0, 250), (200, 250), (200, 250), (400, 250))
+    assert run(decider(layout, ready=range(4)), range(4)) == [("serve", 0), ("serve", 1), ("serve", 2), ("serve", 3)]
+    layout.kind[:] = ZRAN
+    assert run(decider(layout, ready=range(4)), range(4)) == [("serve", 0, 1, 2, 3)]
+    assert run(decider(layout, ready=range(4), batch=400), range(4)) == [("serve", 0, 1), ("serve", 2, 3)]
 
 
 @pytest.mark.parametrize(("window", "last"), [(100, 0), (299, 1), (300, 2), (5000, 7)])

@@ -114,12 +114,31 @@ def test_record_and_replay(served: Served, tmp_path: Path) -> None:
         "record", program, "--image", served.bootstrap, "--cache", tmp_path / "cache", "-o", tmp_path / "trace",
         "--link", "rtt=0ms,bw=10Gbit", "--config", served.config,
     )  # fmt: skip
-    assert recorded.exit_code == 0, recorded.output
+    assert (recorded.exit_code, recorded.stderr) == (0, "")
     listed = run("cache", "ls", tmp_path / "cache", "--image", served.bootstrap, "--json", "--config", served.config)
     assert listed.exit_code == 0, listed.output
     trace = tmp_path / "trace" / "reads.parquet"
     replayed = run("replay", trace, "--image", served.bootstrap, "--json", "--config", served.config)
     assert replayed.exit_code == 0, replayed.output
+
+
+def test_record_takes_the_backend_alone(served: Served, tmp_path: Path) -> None:
+    """What a recording does with its cache and its reads, its options say: sections that would are named."""
+    program, config = tmp_path / "program.py", tmp_path / "config.toml"
+    program.write_text("print('ran')\n")
+    sections = '[cache]\ntype = "filecache"\nfilecache.work_dir = "c"\n[rafs]\nbatch_size = 65536\n'
+    config.write_text(served.config.read_text() + sections)
+    recorded = run(
+        "record", program, "--image", served.bootstrap, "--cache", tmp_path / "cache", "-o", tmp_path / "trace",
+        "--link", "rtt=0ms,bw=10Gbit", "--config", config,
+    )  # fmt: skip
+    assert recorded.exit_code == 0, recorded.output
+    assert recorded.stderr.splitlines() == [
+        "workbench: warning: the configuration's section cache has no effect here: "
+        "--cache and --cache-size say what it would",
+        "workbench: warning: the configuration's section rafs has no effect here: "
+        "--amplify and --plan say what it would",
+    ]
 
 
 def test_metrics(served: Served) -> None:
@@ -184,6 +203,6 @@ def test_open_and_push(image_dir: Path, tmp_path: Path, monkeypatch: pytest.Monk
         assert run("open", f"{host}/app:v1", "-o", tmp_path / "app", "--config", config).exit_code == 0
         shown = run("cat", tmp_path / "app", "/lib/module_07.py", "--config", config)
         assert "7 0 lazy loading" in shown.stdout
-        assert AUTH not in (tmp_path / "app" / "backend.json").read_text()
+        assert AUTH not in (tmp_path / "app" / "registry.json").read_text()
         twice = run("open", f"{host}/app:v1", "--plain-http", "--config", config)
         assert "--config says how to speak" in twice.output

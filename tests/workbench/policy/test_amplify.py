@@ -58,7 +58,7 @@ def test_profile(workload: Workload) -> None:
     needless[workload.touched] = False
     fetched = replay(workload, None, Settings(amplify_io="profile")).requests
     units = np.unique(layout.unit[workload.touched])
-    assert all(layout.unit[row] in units for first, last in fetched[["first", "last"]].values for row in (first, last))
+    assert all(layout.unit[row] in units for name in ("first", "last") for row in fetched[name].to_pylist())
 
 
 def test_adaptive_windows_grow() -> None:

@@ -106,6 +106,7 @@ def cases(draw: st.DrawFn, calm: bool = False, **fixed: object) -> tuple[Workloa
         "eviction": draw(st.sampled_from(["none", "fifo", "lru", "sieve"])),
         "prefetch": draw(st.one_of(st.sampled_from(_NAMED), rows, _PREFETCH)),
         "prefetch_workers": draw(st.integers(1, 3)),
+        "prefetch_batch": draw(st.sampled_from([None, 0, 300_000])),
         "prefetch_bandwidth": draw(st.sampled_from([0, 0, 1, 20_000_000])),
         "link": Link(
             rtt_ns=draw(st.sampled_from([0, 1, 1_000_000, 900_000_000])),

@@ -118,7 +118,7 @@ class Client:
     def __init__(self, number: int, model: Model) -> None:
         settings, layout, chunks = model.settings, model.workload.layout, len(model.workload.layout.size)
         policy, amplify = settings.policy, amplify_of(settings, model.workload)
-        options = plan_options(settings.plan, amplify)
+        options = plan_options(settings.plan, amplify, prefetch_batch=settings.prefetch_batch)
         self.decider = Decider(
             layout,
             options,
@@ -139,6 +139,8 @@ class Client:
         self.level, self.since, self.spent = self.rate, int(model.workload.client_start[number]), 0
         self.alive = self.busy = 0
         self.idle: set[int] = set()
+        self.thinking: set[int] = set()
+        self.looking: set[int] = set()  # workers whose turn it is to ask the decider
         self.parked: set[int] = set()
         self.waiting: dict[int, tuple[int, int, int, bool]] = {}  # chunk, since, read, whether for a prefetch
         self.unread: dict[int, int] = {}
@@ -218,11 +220,21 @@ class Model:
                 self.land()
             else:
                 assert actor is not None
-                self.resume(actor)
+                self.resume(self.ahead_of(actor))
+
+    def ahead_of(self, actor: int) -> int:
+        """At a program's start workers look before its threads read."""
+        client = next((client for client in self.clients if actor in client.thinking), None)
+        if client is None or self.now != self.began[client.program]:
+            return actor
+        return min((worker for worker in client.looking if self.when[worker] <= self.now), default=actor)
 
     def resume(self, actor: int) -> None:
         """Let an actor go on until it says when it wants to go on again."""
         self.when.pop(actor, None)
+        for client in self.clients:
+            client.looking.discard(actor)
+            client.thinking.discard(actor)
         mine = self.actors[actor]
         try:
             until = next(mine)
@@ -245,6 +257,7 @@ class Model:
         for thread in range(first, end):
             self.actors[thread] = self.think_and_read(client, thread)
             self.when[thread] = self.read_begins(client, int(self.workload.thread_first[thread]), t)
+            client.thinking.add(thread)
         self.unpark(client, t)
 
     def read_begins(self, client: Client, read: int, t: int) -> int:
@@ -256,6 +269,7 @@ class Model:
         first, end = self.workload.thread_first[thread : thread + 2].tolist()
         for read in range(first, end):
             if read > first:
+                client.thinking.add(thread)
                 yield self.read_begins(client, read, self.now)
             yield from self.read(client, thread, read)
         client.alive -= 1
@@ -304,6 +318,7 @@ class Model:
             client.idle.remove(worker)
             self.actors[worker] = self.work(client, worker, rows)
             self.when[worker] = client.pays(rows, t)
+            client.looking.add(worker)
 
     def work(self, client: Client, worker: int, rows: list[int]) -> Process:
         while rows:
@@ -311,6 +326,7 @@ class Model:
             yield from self.do(client, worker, client.begin(Segments(rows, [0] * len(rows), sizes), PREFETCH), -1)
             rows = client.take()
             if rows:  # it is the worker's next turn
+                client.looking.add(worker)
                 yield client.pays(rows, self.now)
         client.idle.add(worker)
 
@@ -345,6 +361,7 @@ class Model:
     def unpark(self, client: Client, t: int) -> None:
         for actor in client.parked:
             self.when[actor] = t
+        client.looking |= client.parked
         client.parked.clear()
 
     def serve(self, client: Client, read: Read, waited: set[int]) -> int:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from storage.events import Recorder
@@ -15,9 +13,7 @@ from storage.factory import open_store
 from storage.image import open_image
 from storage.image.build import build
 from storage.image.tables import BATCH
-from workbench.replay import Settings, Workload, calibrate, replay
-
-COLUMNS = ["kind", "cause", "read_id", "blob", "chunk", "chunks", "offset", "length", "user_bytes", "outcome"]
+from workbench.replay import Settings, Workload, calibrate, decisions, replay
 
 
 def reads_of(image_dir: Path, reads: int, seed: int) -> pa.Table:
@@ -67,25 +63,6 @@ def run_live(image_dir: Path, reads: pa.Table, settings: Settings, cache: Path) 
         return recorder.table()
 
 
-def rows_of(events: pa.Table) -> list[dict[str, Any]]:
-    """What was read, hit, fetched and evicted, without times and ids of requests.
-
-    Left out are requests for blob.meta, which replay has none of. Hits of one read in a row count as one: where
-    nothing can be evicted, the live store does not divide a read of ready chunks up.
-    """
-    chosen = events.filter(pc.invert(pc.is_in(events["kind"], pa.array(["decode", "persist"]))))
-    chosen = chosen.filter(pc.or_(pc.greater_equal(chosen["read_id"], 0), pc.equal(chosen["kind"], "evict")))
-    rows: list[dict[str, Any]] = []
-    for row in chosen.select(COLUMNS).to_pylist():
-        last = rows[-1] if rows else row
-        if row["kind"] == last["kind"] == "hit" and row["read_id"] == last["read_id"] and rows:
-            last["chunks"] += row["chunks"]
-            last["user_bytes"] += row["user_bytes"]
-        else:
-            rows.append(row)
-    return rows
-
-
 @pytest.mark.parametrize("plan", ["exact", "reference"])
 @pytest.mark.parametrize("amplify", [0, 200_000, 1 << 20])
 @pytest.mark.parametrize("eviction", [None, "fifo", "lru", "sieve", "lru+tinylfu", "fifo+probabilistic=0.5"])
@@ -96,8 +73,8 @@ def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify:
     workload = Workload.from_reads(reads, image)
     capacity = None if eviction is None else workload.touched_bytes // 3
     settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
-    live = rows_of(run_live(image_dir, reads, settings, tmp_path / "cache"))
-    replayed = rows_of(replay(workload, image, settings, record=True).events())
+    live = decisions(run_live(image_dir, reads, settings, tmp_path / "cache"))
+    replayed = decisions(replay(workload, image, settings, record=True).events())
     assert replayed == live
 
 
@@ -112,8 +89,8 @@ def test_serial_is_the_same_of_v5(tree: Path, tmp_path: Path, plan: str, amplify
     workload = Workload.from_reads(reads, image)
     capacity = None if eviction is None else workload.touched_bytes // 3
     settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
-    live = rows_of(run_live(image_dir, reads, settings, tmp_path / "cache"))
-    assert rows_of(replay(workload, image, settings, record=True).events()) == live
+    live = decisions(run_live(image_dir, reads, settings, tmp_path / "cache"))
+    assert decisions(replay(workload, image, settings, record=True).events()) == live
     causes = {row["cause"] for row in live}
     assert ("amplify" in causes) == (amplify > 0)
 

@@ -30,11 +30,12 @@ COUNTED = (
 def assert_same(result: Result, model: Model) -> None:
     """Every time, every request and every count of the two is the same."""
     reads = result.reads
-    times = reads[["start_ns", "dur_ns", "rtt_ns", "bandwidth_ns", "waiting_ns", "late_ns"]].to_numpy()
+    parts = ("start", "dur", "rtt", "bandwidth", "waiting", "late")
+    times = np.stack([reads[f"{part}_ns"] for part in parts], axis=1)
     np.testing.assert_array_equal(times, model.times)
     ids = np.append(result.workload.read_id, -1)
     expected = [{**row, "read_id": ids[row["read"]]} for row in model.requests[model.cut_request :]]
-    for mine, other in zip(result.requests.to_dict("records"), expected, strict=True):
+    for mine, other in zip(result.requests.to_pylist(), expected, strict=True):
         assert mine == {name: other[name] for name in mine}
     assert {name: result.totals[name] for name in COUNTED} == {name: model.totals[name] for name in COUNTED}
     unread = sum(sum(client.unread.values()) for client in model.clients)

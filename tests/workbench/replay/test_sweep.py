@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from storage.backend import LINKS
 from storage.errors import ConfigError
 from storage.image import open_image
 from tests.workbench.replay.test_live import reads_of
+from workbench import policy
+from workbench.policy import PythonPolicy
 from workbench.replay import Settings, Workload, replay, sweep
+from workbench.replay._identity import spelled
 
 GRID = {"eviction": ["none", "lru"], "capacity": [0.25, 0.5], "amplify_io": [0, 1 << 20], "link": ["lan", "wan"]}
 
@@ -48,6 +57,92 @@ def test_resumed_and_failing(image_dir: Path, tmp_path: Path) -> None:
     assert len(again.frame()) == 2
     assert all(path.stat().st_mtime_ns == time for path, time in files.items())
     assert again.failed["prefetch"].tolist() == ["broken"]
+
+
+def _every(step: int) -> type[PythonPolicy]:
+    class Every:
+        """The chunk `step` places from the oldest goes."""
+
+        def __init__(self, sizes: Sequence[int], capacity: int) -> None:
+            self.chunks: list[int] = []
+
+        def on_hit(self, chunk: int) -> None:
+            pass
+
+        def on_admit(self, chunk: int) -> None:
+            self.chunks.append(chunk)
+
+        def victim(self, pinned: Sequence[int], chunk: int) -> int:
+            free = [chunk for chunk in self.chunks if not pinned[chunk]]
+            return free[min(step, len(free) - 1)] if free else -1
+
+        def on_remove(self, chunk: int) -> None:
+            self.chunks.remove(chunk)
+
+    return Every
+
+
+def test_policies_of_one_name(image_dir: Path, tmp_path: Path) -> None:
+    """Two policies that differ only in what they close over are two cells, and each is found again by what it does."""
+    reads = {"t": reads_of(image_dir, 60, seed=3)}
+
+    def found(*steps: int) -> pd.DataFrame:
+        grid = {"eviction": [policy.from_class(_every(step)) for step in steps]}
+        return sweep(grid, reads, {"a": image_dir}, tmp_path, Settings(capacity=200_000), workers=0).frame()
+
+    first = found(0, 2)
+    assert sorted(first["eviction"]) == ["Every", "Every (2)"]
+    assert first["bytes_received"].nunique() == 2
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    assert len(found(0, 2)) == len(files) == 2
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == files
+    assert len(found(1)) == 3
+
+
+def test_policy_is_what_it_does() -> None:
+    """What a policy has learned so far, and where it lies in memory, is no part of what it is; what it calls is."""
+    one, same, other = (policy.from_class(_every(step)) for step in (1, 1, 2))
+    before = spelled(one)
+    one.functions.init((), (), [1, 1], 5)
+    one.functions.on_admit((), (), 1)
+    assert spelled(one) == before == spelled(same) != spelled(other)
+    assert spelled(policy.get("lru")) == "lru"
+    assert spelled(policy.get("lru+size=1MiB")) != spelled(policy.get("lru+size=2MiB"))
+
+
+_SWEEPS = """
+import sys, time
+import pyarrow.parquet as pq
+from workbench.replay import _sweep, sweep
+whole = _sweep._row
+def slowly(*cell):
+    time.sleep(0.05)
+    return whole(*cell)
+_sweep._row = slowly
+if __name__ == "__main__":
+    reads, image, out = sys.argv[1:]
+    sweep({"amplify_io": list(range(0, 60_000, 1_000))}, {"t": pq.read_table(reads)}, {"a": image}, out, workers=0)
+"""
+
+
+def test_goes_on_after_a_kill(image_dir: Path, tmp_path: Path) -> None:
+    """What was there when the process was killed is whole and stays; with the rest, rows are those of one go."""
+    reads, out = reads_of(image_dir, 30, seed=3), tmp_path / "out"
+    pq.write_table(reads, tmp_path / "reads.parquet")
+    command = [sys.executable, "-c", _SWEEPS, str(tmp_path / "reads.parquet"), str(image_dir), str(out)]
+    with subprocess.Popen(command) as process:
+        while len(list(out.rglob("*.parquet"))) < 5:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*.parquet")}
+    assert 5 <= len(files) < 60
+    grid, traces, images = {"amplify_io": list(range(0, 60_000, 1_000))}, {"t": reads}, {"a": image_dir}
+    again = sweep(grid, traces, images, out, workers=0)
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    whole = sweep(grid, traces, images, tmp_path / "whole", workers=0)
+    rows, expected = (found.table().sort_by("amplify_io") for found in (again, whole))
+    assert rows.equals(expected)
 
 
 @pytest.mark.slow

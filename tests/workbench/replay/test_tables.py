@@ -17,14 +17,15 @@ def test_same_as_totals(case: tuple[Workload, Settings]) -> None:
     result = replay(case[0], None, case[1])
     totals, causes, chunks, line = result.totals, result.causes, result.chunks, result.timeline
     assert dict(zip(causes["cause"].to_pylist(), causes["bytes"].to_pylist(), strict=True)) == totals["bytes_by_cause"]
-    came = result.requests[result.requests["failed"] == 0]
-    held = [row for first, last in came[["first", "last"]].to_numpy() for row in range(first, last + 1)]
+    came = result.requests.filter(pc.equal(result.requests["failed"], 0))
+    spans = zip(came["first"].to_pylist(), came["last"].to_pylist(), strict=True)
+    held = [row for first, last in spans for row in range(first, last + 1)]
     assert chunks["fetched"].to_pylist() == np.bincount(held, minlength=len(chunks)).tolist()
     assert pc.sum(chunks["fetched"]).as_py() == totals["fetched"]
     assert chunks["first_ns"].null_count == chunks["fetched"].to_pylist().count(0)
     if totals["requests"]:
         assert [line[name][-1].as_py() for name in ("waiting", "flowing")] == [0, 0]
-        assert line["bytes"][-1].as_py() == came["length"].sum()
+        assert line["bytes"][-1].as_py() == (pc.sum(came["length"]).as_py() or 0)
         assert min(pc.min(line[name]).as_py() for name in ("waiting", "flowing", "bytes")) == 0
 
 

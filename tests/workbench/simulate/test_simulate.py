@@ -70,14 +70,17 @@ def test_curve_as_runs(requests: list[int], sizes: list[int]) -> None:
     assert np.rint(at.byte_miss_ratio * trace.bytes).tolist() == [run.miss_bytes for run in runs]
 
 
+@pytest.mark.parametrize("points", [50, 1 << 22])
 @pytest.mark.parametrize("name", traces())
-def test_coarse_curve(name: str) -> None:
-    """With fewer points than sizes, the curve is exact at those that it has."""
+def test_long_curve(name: str, points: int) -> None:
+    """When times have been numbered afresh often, a curve is exact at all points that it has, be they few or all."""
     trace = traces()[name]
-    curve = lru_curve(trace, points=50)
-    assert len(curve.size) <= 51
-    for size, ratio in list(zip(curve.size, curve.miss_ratio, strict=True))[5::15]:
-        assert round(ratio * len(trace)) == simulate(trace, "lru", int(size)).misses
+    curve = lru_curve(trace, points)
+    assert len(curve.size) <= points + 1
+    for at in np.linspace(len(curve.size) // 8, len(curve.size) - 1, 4).astype(int):
+        run = simulate(trace, "lru", int(curve.size[at]))
+        assert round(curve.miss_ratio[at] * len(trace)) == run.misses
+        assert round(curve.byte_miss_ratio[at] * trace.bytes) == run.miss_bytes
 
 
 def test_shards() -> None:

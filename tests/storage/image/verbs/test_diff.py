@@ -1,4 +1,4 @@
-"""Two images compared, and the chunks that several share."""
+"""Two images compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import ConfigError, FormatError
 from storage.image import open_image
 from storage.image.build import build
-from storage.image.verbs import check, chunkdict, diff
+from storage.image.verbs import diff
 
 
 @pytest.fixture
@@ -49,35 +48,3 @@ def test_changes(image_dir: Path, changed: Path) -> None:
     assert rows.loc["/lib/module_06.py", "new_bytes"] == 0
     assert found.own_chunks == int(rows["new_chunks"].sum()) == 3
     assert "new" in found._repr_html_()
-
-
-def test_chunkdict(image_dir: Path, tree: Path, changed: Path, tmp_path: Path) -> None:
-    """The dict has exactly the shared chunks; an image built against it stores none of them."""
-    first, second = open_image(image_dir), open_image(changed)
-    made = chunkdict([image_dir, changed], tmp_path / "dict.boot")
-    shared = {row.tobytes() for row in first.chunks.digest} & {row.tobytes() for row in second.chunks.digest}
-    assert made.chunks == len(shared)
-    assert check(made.bootstrap, image_dir / "blobs", deep=True).ok
-    built = build(tree, tmp_path / "built", chunk_size=64 << 10, chunk_dict=made.bootstrap)
-    image = open_image(built.bootstrap, image_dir / "blobs")
-    (own,) = [info for info in image.infos if info.blob_id not in made.blobs]
-    assert own.chunk_count == len(first.chunks) - len(shared)
-    everything = chunkdict([image_dir] * 2, tmp_path / "all.boot").bootstrap
-    assert build(tree, tmp_path / "again", chunk_size=64 << 10, chunk_dict=everything).blob is None
-
-
-def test_chunkdict_of_one(image_dir: Path, tmp_path: Path) -> None:
-    """Chunks of one image only are in no dict unless that is asked for; no images are refused."""
-    assert chunkdict([image_dir], tmp_path / "none.boot").chunks == 0
-    made = chunkdict([image_dir], tmp_path / "all.boot", min_images=1)
-    assert made.chunks == len(open_image(image_dir).chunks)
-    assert check(made.bootstrap, image_dir / "blobs", deep=True).ok
-    with pytest.raises(ConfigError):
-        chunkdict([], tmp_path / "dict.boot")
-
-
-def test_chunkdict_of_different_sizes(image_dir: Path, tree: Path, tmp_path: Path) -> None:
-    """Images of other chunk sizes do not go together."""
-    build(tree, tmp_path / "image", chunk_size=4096)
-    with pytest.raises(FormatError, match="chunks of 4096 bytes"):
-        chunkdict([image_dir, tmp_path / "image"], tmp_path / "dict.boot")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.errors import ConfigError
-from storage.image.build import Node
-from storage.image.verbs import overlay
+from storage.errors import ConfigError, FormatError
+from storage.image.build import Node, build
+from storage.image.verbs import merge, overlay
 
 Tree = dict[str, "Tree | str"]
 OPAQUE = ".wh..wh..opq"
@@ -120,3 +121,11 @@ def test_shows_no_whiteouts(lower: Tree, upper: Tree) -> None:
         assert names == sorted(set(names))
         assert not any(name.startswith(b".wh.") for name in names)
         pending.extend(node.children)
+
+
+def test_v5_has_one_compressor(tree: Path, tmp_path: Path) -> None:
+    """Layers of v5 that are compressed differently are refused: its superblock names one compressor for all."""
+    for compressor in ("zstd", "lz4_block"):
+        build(tree, tmp_path / compressor, compressor=compressor, version=5)
+    with pytest.raises(FormatError, match="other algorithms"):
+        merge([tmp_path / "zstd" / "bootstrap", tmp_path / "lz4_block" / "bootstrap"], tmp_path / "merged")

@@ -1,0 +1,112 @@
+"""The verb that runs a workload for real and replays it: validate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from storage.backend import BlobBackend, Link
+from storage.factory import default_backend
+from storage.image import locate, open_image
+from workbench.cli._blobs import Configured
+from workbench.cli._link import LINK
+from workbench.cli._main import example, group
+from workbench.cli._options import meter
+from workbench.cli._settings import guarded, settings_options
+from workbench.cli._types import SIZE, Share
+from workbench.replay import PREFETCH, Settings, Validation, Workload, validate
+from workbench.trace import check_image, read_reads
+
+__all__: list[str] = []
+
+
+@group.command(
+    "validate",
+    **example(
+        "workbench validate trace/reads.parquet --image image --link rtt=20ms,bw=200Mbit",
+        "workbench validate trace/reads.parquet --image image --link lan --amplify 128KiB --fit-amplify 1MiB",
+        "workbench validate trace/reads.parquet --image image --config nydusd.toml --eviction lru --cache-size 50%",
+    ),
+)
+@click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
+@click.option("--image", required=True, type=click.Path(path_type=Path), help="The image that was read.")
+@click.option("--config", type=click.Path(path_type=Path), help="Where blobs are: nydusd's configuration, or ConfigV2.")
+@click.option("--link", type=LINK, help="Put before the blobs; without it, what lies before them is fitted.")
+@click.option("--prefetch", type=click.Choice(PREFETCH), default="none", show_default=True)
+@click.option("--fit-amplify", type=SIZE, help="amplify_io of the run that costs are taken from; by default the same.")
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@settings_options
+def validate_command(
+    trace: Path,
+    image: Path,
+    config: Path | None,
+    link: Link | None,
+    prefetch: str,
+    fit_amplify: int | None,
+    runs: int,
+    as_json: bool,
+    eviction: str,
+    admission: str,
+    cache_size: int | Share | None,
+    amplify: int,
+    plan: str,
+) -> None:
+    """Run a recorded workload for real, cold each time, and replay it: does the replay say what happens?
+
+    Costs of the processor, and without --link what lies before the blobs, are fitted to one run before those
+    that are compared.
+    """
+    eviction = guarded(eviction, admission, cache_size)
+    reads, opened = read_reads(trace), open_image(image)
+    check_image(reads, opened.bootstrap_digest, trace)
+    touched = Workload.from_reads(reads, opened).touched_bytes
+    capacity = int(cache_size * touched) if isinstance(cache_size, Share) else cache_size
+    ours = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch)
+    ours = ours if link is None else replace(ours, link=link)
+    other = ours if fit_amplify is None else replace(ours, amplify_io=fit_amplify)
+    backend = _backend(image, config, link)
+    found = validate(image, reads, ours, backend=backend, fitted_on=other, runs=runs)
+    if as_json:
+        print(json.dumps(_as_dict(found)))
+    else:
+        Console().print(_table(found))
+
+
+def _backend(image: Path, config: Path | None, link: Link | None) -> BlobBackend | None:
+    """Where blobs are, if they are not to be behind a link of ours."""
+    if link is not None:
+        if config is not None:
+            raise click.UsageError("--config says where blobs are, behind what lies before them: leave out --link")
+        return None
+    if config is None:
+        backend = default_backend(locate(image))
+        meter([backend])
+        click.get_current_context().call_on_close(backend.close)
+        return backend
+    configured = Configured(image, config, meter)
+    click.get_current_context().call_on_close(configured.close)
+    return configured
+
+
+def _as_dict(found: Validation) -> dict[str, Any]:
+    measures = found.table.to_dict("index")
+    fitted = {"link": vars(found.settings.link), "cpu": vars(found.settings.cpu)}
+    return {"measures": measures, "identical": found.identical, "worst": found.worst, **fitted}
+
+
+def _table(found: Validation) -> Table:
+    table = Table(caption=f"decisions identical: {'yes' if found.identical else 'no'}; most off: {found.worst}")
+    for name in ("", "live", "replayed", "off"):
+        table.add_column(name, justify="left" if not name else "right")
+    for measure, row in found.table.to_dict("index").items():
+        timed, title = str(measure).endswith("_ns"), str(measure).removesuffix("_ns").replace("_", " ")
+        values = (f"{row[it] / 1e6:,.1f} ms" if timed else f"{row[it]:,.0f}" for it in ("live", "replayed"))
+        table.add_row(title, *values, f"{row['off']:+.1%}")
+    return table
