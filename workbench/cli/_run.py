@@ -152,10 +152,12 @@ def replay_command(
     capacity = int(cache_size * workload.touched_bytes) if isinstance(cache_size, Share) else cache_size
     settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, **circumstances)
     workload = fleet([workload] * clients) if clients > 1 else workload
-    result = replay(workload, opened, _with_cpu(settings, trace), record=not as_json and clients == 1)
+    # Who summarises events counts each of them, in the order in which one client had them.
+    summarised = clients == 1 and settings.loop == "closed" and settings.warm_up == 0
+    result = replay(workload, opened, _with_cpu(settings, trace), record=summarised and not as_json)
     if as_json:
         print(json.dumps({**result.totals, "split_ns": result.split}))
-    elif clients > 1:
+    elif not summarised:
         Console().print(_table({key: value for key, value in result.totals.items() if not isinstance(value, dict)}))
         click.echo(result.clients.to_string(index=False))
     else:

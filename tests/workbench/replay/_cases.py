@@ -85,15 +85,16 @@ _NAMED = [name for name in prefetch.names() if name not in ("table", "landmark",
 
 
 @st.composite
-def cases(draw: st.DrawFn, calm: bool = False, **fixed: object) -> tuple[Workload, Settings]:
+def cases(draw: st.DrawFn, calm: bool = False, plain: bool = False, **fixed: object) -> tuple[Workload, Settings]:
     """A workload, and settings for it; `fixed` ones are as given.
 
-    A `calm` one has one client in a closed loop, no warm-up, and a link on which nothing is refused.
+    A `plain` one has one client in a closed loop, and no warm-up; a `calm` one besides a link that refuses nothing.
     """
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     layout = layout_of(rng, draw(st.integers(6, 40)), draw(st.integers(1, 2)))
     threads, programs = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    clients = 1 if calm else draw(st.sampled_from([1, 1, 2, 3]))
+    plain = plain or calm
+    clients = 1 if plain else draw(st.sampled_from([1, 1, 2, 3]))
     reads = draw(st.integers(threads * programs * clients, 80))
     think = draw(st.sampled_from([0, 1_000, 5_000_000]))
     workload = workload_of(rng, layout, reads, threads, programs, think, clients)
@@ -121,7 +122,7 @@ def cases(draw: st.DrawFn, calm: bool = False, **fixed: object) -> tuple[Workloa
             retries=draw(st.integers(0, 2)),
         ),
         "cpu": Cpu(*draw(st.tuples(*[st.sampled_from([0, 1, 777, 1_000_000])] * 4))),
-        "loop": "closed" if calm else draw(st.sampled_from(["closed", "closed", "open"])),
-        "warm_up": 0 if calm else draw(st.sampled_from([0, 0, 7])),
+        "loop": "closed" if plain else draw(st.sampled_from(["closed", "closed", "open"])),
+        "warm_up": 0 if plain else draw(st.sampled_from([0, 0, 7])),
     }
     return workload, Settings(**{**settings, **fixed})  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def test_split_adds_up(case: tuple[Workload, Settings]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases())
+@given(cases(plain=True))
 def test_events_give_the_same_split(case: tuple[Workload, Settings]) -> None:
     """What `view` works out from the events of a replay is what the replay says itself."""
     workload, circumstances = case
