@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from storage.plan import Batches
+from storage.plan import Amplify, Batches
 from workbench.policy import EvictionPolicy
+from workbench.policy.prefetch import PrefetchPolicy
 
 __all__ = ["spelled"]
 
@@ -28,6 +29,10 @@ def spelled(value: Any) -> str:
         return "\n".join([value.name, *(line for one in functions for line in _lines(one, set()))])
     if isinstance(value, Batches):
         return f"{spelled(value.rows)} in {spelled(value.first)}"
+    if isinstance(value, Amplify):
+        return f"{value.name}, {spelled(value.window)}, {value.batch}, {value.limit}"
+    if isinstance(value, PrefetchPolicy):
+        return "\n".join([value.name, *_lines(value.bind, set())])
     if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str):
         return str(list(value))
     return str(value)

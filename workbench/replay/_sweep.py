@@ -181,7 +181,14 @@ def _name(settings: Settings, workload: Workload) -> str:
     """A hash of all that decides the outcome."""
     text = {field: spelled(getattr(settings, field)) for field in _AXES}
     digest = hashlib.sha256(repr(text).encode())
-    read = (workload.read_id, workload.think_ns, workload.first, workload.thread_first, workload.program_first)
+    read = (
+        workload.read_id,
+        workload.think_ns,
+        workload.due_ns,
+        workload.first,
+        workload.thread_first,
+        workload.program_first,
+    )
     for array in (*read, *workload.segments, *workload.layout):
         digest.update(array.tobytes())
     return digest.hexdigest()[:24]
