@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.backend import BlobReader, prefetching
 from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
 from storage.cache._execute import Executor
 from storage.cache._fetch import Fetcher
+from storage.cache._flights import forget_flights, land, share_flights
 from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
@@ -64,6 +66,7 @@ _opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
 
 
 def _disown_all() -> None:
+    forget_flights()
     for cache in list(_opened):
         cache.disown()
 
@@ -110,6 +113,8 @@ class FileCache:
         what is stored here is entered. Only chunks that are kept as they are (see `kind`) take part.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
+    window
+        By chunk, how far requests reach, where that is not the same for all; see `storage.plan.windows`.
 
     Raises
     ------
@@ -138,18 +143,21 @@ class FileCache:
         watermarks: tuple[int, int] | None = None,
         dedup: str | Path | None = None,
         journal: bool = False,
+        window: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
         self.files: list[BlobFile] = []
+        self.flights = [share_flights(os.path.realpath(self.folder), info.blob_id) for info in infos]
         self.dedup: Deduplicator | None = None
         try:
             check_form(self.folder, kind.form)
             begin_form(self.folder, kind.form, self._lock.writable)
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
-            for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
+            parts = zip(infos, blobs.first_chunk, blobs.chunk_count, self.flights, strict=True)
+            for info, first, count, flights in parts:
                 rows = range(int(first), int(first + count))
-                source = Source(info, views(layout), decoder, rows, self._lock.writable)
+                source = Source(info, views(layout), decoder, rows, self._lock.writable, flights.digests)
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
@@ -163,7 +171,7 @@ class FileCache:
         if not self._lock.writable:
             layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
             capacity = watermarks = None
-        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks)
+        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks, window)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self.chunk_counts = [int(count) for count in blobs.chunk_count]
@@ -405,4 +413,6 @@ class FileCache:
             self.dedup.close()
         for file in self.files:
             file.close()
+        while self.flights:
+            land(self.flights.pop())
         self._lock.release()

@@ -23,17 +23,19 @@ class DigestedChunkMap:
     ----------
     digests : (n, 32) uint8
         Of the blob's chunks.
+    held
+        The set, where others have a map of the same blob.
     """
 
     keeps = False
 
-    def __init__(self, digests: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, digests: npt.NDArray[np.uint8], held: set[bytes] | None = None) -> None:
         self._digests = digests
-        self._held: set[bytes] = set()
+        self._held: set[bytes] = set() if held is None else held
 
     @property
     def ready(self) -> npt.NDArray[np.bool_]:
-        """None, at first."""
+        """None, but for those that others have found."""
         return self.held(0, len(self._digests))
 
     def held(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
@@ -49,5 +51,4 @@ class DigestedChunkMap:
         self._held.discard(self._digests[index].tobytes())
 
     def close(self) -> None:
-        """Forget them."""
-        self._held.clear()
+        """Nothing: whoever has the set goes on with it."""
