@@ -51,9 +51,7 @@ __all__: list[str] = []
 @click.option("--batch-size", type=SIZE, default=0, help="v6: compress files below half of it together, up to it.")
 @click.option("--encrypt", is_flag=True, help="v6: encrypt the blob; the key is in the bootstrap.")
 @click.option("--chunk-dict", type=click.Path(path_type=Path), help="A bootstrap whose chunks are not written.")
-@click.option(
-    "--parent-bootstrap", type=click.Path(path_type=Path), help="The image that SRC is laid over as a layer."
-)
+@click.option("--parent-bootstrap", type=click.Path(path_type=Path), help="The image that SRC is laid over as a layer.")
 @click.option(
     "--whiteout-spec",
     type=click.Choice(["oci", "overlayfs", "none"]),
