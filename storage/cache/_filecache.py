@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.backend import BlobReader, prefetching
 from storage.cache._cursor import Cursor, Nowhere
@@ -112,6 +113,8 @@ class FileCache:
         what is stored here is entered. Only chunks that are kept as they are (see `kind`) take part.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
+    window
+        By chunk, how far requests reach, where that is not the same for all; see `storage.plan.windows`.
 
     Raises
     ------
@@ -140,6 +143,7 @@ class FileCache:
         watermarks: tuple[int, int] | None = None,
         dedup: str | Path | None = None,
         journal: bool = False,
+        window: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
@@ -167,7 +171,7 @@ class FileCache:
         if not self._lock.writable:
             layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
             capacity = watermarks = None
-        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks)
+        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks, window)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self.chunk_counts = [int(count) for count in blobs.chunk_count]

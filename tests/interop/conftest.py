@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             chosen = [v for v in variants() if fixture == "variant" or "v5" not in v.name]
             skipped = pytest.param(None, marks=pytest.mark.skip(f"no reference images in {REFS}"), id="none")
             metafunc.parametrize(fixture, [pytest.param(v, id=v.name) for v in chosen] or [skipped])
+
+
+@pytest.fixture(autouse=True)
+def claimed(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Have what the test claims of a reference image in the table."""
+    mark = request.node.get_closest_marker("claim")
+    if mark is None:
+        return
+    told = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    variants = mark.kwargs.get("variant"), *(told.get(name) for name in ("variant", "v6_variant", "name", "merged"))
+    variant = next((variant for variant in variants if variant is not None), None)
+    if variant is not None:
+        record_property("claim", (getattr(variant, "name", variant), *mark.args))
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.claim("rebuilt")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_same_bytes(name: str, refs: Path, tmp_path: Path) -> None:
     """Out of v6-none comes any other image of the same tree: data blob and bootstrap, byte for byte.
@@ -56,6 +57,7 @@ def test_same_bytes(name: str, refs: Path, tmp_path: Path) -> None:
     assert built.bootstrap.read_bytes() == bootstrap.read_bytes()
 
 
+@pytest.mark.claim("rebuilt", variant="chunkdict-v6")
 def test_chunk_dict(refs: Path, tmp_path: Path) -> None:
     """What a chunk dict holds is used where it is: the reference's blob of the rest, and its bootstrap."""
     folder = refs / "chunkdict-v6"
@@ -80,6 +82,7 @@ def tar(refs: Path) -> Path:
 FROM_TARS = [("v6-tar-rafs", 6, "zstd"), ("v5-targz-rafs", 5, "lz4_block")]
 
 
+@pytest.mark.claim("rebuilt")
 @pytest.mark.parametrize(("name", "version", "compressor"), FROM_TARS)
 def test_same_bytes_from_a_tar(name: str, version: int, compressor: str, tar: Path, refs: Path, tmp_path: Path) -> None:
     """A tar gives the reference's data blob and bootstrap."""
@@ -95,6 +98,7 @@ def test_same_bytes_from_a_tar(name: str, version: int, compressor: str, tar: Pa
 ZRAN: dict[str, dict[str, Any]] = {"v6-zran": {}, "v6-zran-inline-toc": {"inline": True, "toc": True}}
 
 
+@pytest.mark.claim("rebuilt")
 @pytest.mark.parametrize("name", ZRAN)
 def test_same_bytes_of_a_gzip_layer(name: str, tar: Path, refs: Path, tmp_path: Path) -> None:
     """A gzip layer by reference gives the reference's ``blob.meta``, with what is inlined there, and bootstrap."""
@@ -107,6 +111,7 @@ def test_same_bytes_of_a_gzip_layer(name: str, tar: Path, refs: Path, tmp_path: 
         assert built.bootstrap.read_bytes() == (refs / name / "bootstrap").read_bytes()
 
 
+@pytest.mark.claim("rebuilt", variant="v6-tarfs")
 def test_same_bytes_of_tarfs(tar: Path, refs: Path, tmp_path: Path) -> None:
     """A plain tar by reference gives the reference's bootstrap."""
     if not (refs / "v6-tarfs").is_dir():

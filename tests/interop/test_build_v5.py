@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.claim("rebuilt")
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_same_bytes(name: str, source: str, refs: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def merged(request: pytest.FixtureRequest, refs: Path, variants_by_name: dict[st
     return variant
 
 
+@pytest.mark.claim("rebuilt")
 def test_same_bytes(merged: Any, tmp_path: Path) -> None:
     """Our merge of the same layers is the reference's, byte for byte."""
     prefetch = ["/"] if "--prefetch-policy" in merged.ref["commands"][-1] else []
@@ -65,6 +66,7 @@ def test_in_two_steps(merged: Any, tmp_path: Path) -> None:
     assert shown(open_bootstrap(both).image()) == set(merged.tree())
 
 
+@pytest.mark.claim("rebuilt", variant="layers-v6-parent-bootstrap")
 def test_on_a_parent(refs: Path, variants_by_name: dict[str, Any], tmp_path: Path) -> None:
     """The upper layer, built on the lower one's bootstrap: blob and bootstrap byte for byte the reference's."""
     names = ("layers-v6-merge-none", "layers-v6-parent-bootstrap")

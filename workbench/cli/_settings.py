@@ -9,11 +9,16 @@ import click
 from workbench import policy
 from workbench.cli._link import LINK
 from workbench.cli._types import CACHE_SIZE, SIZE, Share
+from workbench.policy import amplify
+from workbench.replay import LOOPS, PREFETCH
 
-__all__ = ["guarded", "link_option", "settings_options"]
+__all__ = ["amplify_option", "guarded", "link_option", "replay_options", "settings_options"]
 
 _ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
+_AMPLIFY, _PREFETCH = ", ".join(amplify.names()), ", ".join(PREFETCH)
+
+amplify_option = click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io.")
 link_option = click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True)
 
 
@@ -24,8 +29,23 @@ def settings_options(command: Any) -> Any:
             click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
             click.option("--admission", default="all", show_default=True, help=_ADMISSIONS),
             click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
-            click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
             click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def replay_options(command: Any) -> Any:
+    """Add what only a replay has, or knows more of."""
+    for option in reversed(
+        (
+            click.option("--amplify", default="1MiB", show_default=True, help=f"amplify_io, or {_AMPLIFY}."),
+            click.option("--prefetch", default="none", show_default=True, help=f"{_PREFETCH}, or paths=/a:/b."),
+            click.option("--prefetch-workers", type=click.IntRange(1), default=1, help="How many fetch it."),
+            click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for."),
+            click.option("--loop", type=click.Choice(LOOPS), default="closed", help="open: at recorded times."),
+            click.option("--warm-up", type=click.IntRange(0), default=0, help="Reads before anything counts."),
         )
     ):
         command = option(command)

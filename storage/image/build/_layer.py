@@ -26,7 +26,7 @@ __all__ = ["CONVERSIONS", "build_layer", "build_stargz_toc", "guess_conversion"]
 
 _REFERENCES = ("tar-tarfs", "targz-ref", "estargz-ref")
 _STORED_ANEW = ("tar-rafs", "targz-rafs", "estargz-rafs")
-CONVERSIONS = ("directory", *_STORED_ANEW, *_REFERENCES, "oci", "docker")
+CONVERSIONS = ("directory", *_STORED_ANEW, *_REFERENCES, "estargztoc-ref", "oci", "docker")
 
 _DOCKER = re.compile(rb"blobs|[0-9a-f]{64}(\.json)?")
 
