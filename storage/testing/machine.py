@@ -6,7 +6,8 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,13 @@ KINDS = {
 }
 """Kinds of cache, by name."""
 
-BLOBS: dict[str, dict[str, Any] | None] = {
-    "alone": {},
-    "batched": {"together": 3},
-    "encrypted": {"encrypted": True},
-    "zran": None,
+BLOBS: dict[str, Callable[[Path, Sequence[Sequence[bytes]]], Made]] = {
+    "alone": make_blobs,
+    "batched": partial(make_blobs, together=3),
+    "encrypted": partial(make_blobs, encrypted=True),
+    "zran": make_zran,
 }
-"""Kinds of blob, by name: arguments of `make_blobs`, or None for a gzip layer."""
+"""Kinds of blob, by name: what makes them of contents."""
 # Chunks of a layer are so much longer, so that there are several inflate contexts.
 _LONGER = 16
 
@@ -104,7 +105,9 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="cache-machine-"))
         (self.folder / "blobs").mkdir()
         contents = [[content(*chunk) for chunk in blob] for blob in specs]
-        self.made = self._make(contents + contents[:1] if dedup else contents, BLOBS[blobs])
+        if blobs == "zran":
+            contents = [[chunk * _LONGER for chunk in blob] for blob in contents]
+        self.made = BLOBS[blobs](self.folder / "blobs", contents + contents[:1] if dedup else contents)
         self.plan, self.amplify_io, self.kind = plan, amplify_io, KINDS[kind]
         total = sum(len(each) for each in self.made.contents)
         self.batched = blobs in ("batched", "zran")
@@ -117,11 +120,6 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         self.index = self.folder / "chunks.db" if dedup else None
         self.faults = 0
         self.open()
-
-    def _make(self, contents: list[list[bytes]], settings: dict[str, Any] | None) -> Made:
-        if settings is not None:
-            return make_blobs(self.folder / "blobs", contents, **settings)
-        return make_zran(self.folder / "blobs", [chunk * _LONGER for blob in contents for chunk in blob])
 
     def open(self) -> None:
         """Open the folder, whatever is in it."""

@@ -17,9 +17,9 @@ from storage.testing.blobs import Made
 __all__ = ["make_zran"]
 
 
-def make_zran(folder: Path, contents: Sequence[bytes]) -> Made:
-    """One layer of a file for each content, none of them twice; inflate contexts are 768 KiB apart or so."""
-    kept = tuple(dict.fromkeys(contents))
+def make_zran(folder: Path, contents: Sequence[Sequence[bytes]]) -> Made:
+    """One layer of a file for each chunk, none of them twice; inflate contexts are 768 KiB apart or so."""
+    kept = tuple(dict.fromkeys(chunk for chunks in contents for chunk in chunks))
     with tempfile.TemporaryDirectory() as place:
         layer, out = Path(place) / "layer.tar.gz", Path(place) / "image"
         with gzip.open(layer, "wb", 1) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
