@@ -99,6 +99,7 @@ def _open(
         plan=settings.plan,
         amplify_io=amplify_of(settings, workload),
         capacity=None if policy.name == "none" else settings.capacity,
+        watermarks=None if policy.name == "none" else settings.watermarks,
         policy=policy.functions,
         arena_of=policy.arena,
         prefetch_workers=settings.prefetch_workers,
@@ -110,7 +111,10 @@ def _open(
 
 def _prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
     """Begin, or after the first program go on: what is there is passed over."""
-    listed = bind_prefetch(settings, workload).rows
+    bound = bind_prefetch(settings, workload)
+    listed, ahead = bound.rows, bound.fresh()
+    if ahead is not None:
+        rafs.answer(ahead)
     if isinstance(listed, Batches):
         assert isinstance(rafs.cache, FileCache)
         rafs.cache.prefetch_batches(listed)
