@@ -21,7 +21,7 @@ from storage.image.v5 import Amplifier
 from storage.metrics import FsIoStats
 from storage.oci import REGISTRY_FILE, load_backend
 from storage.openers import open_external
-from storage.plan import Policy, keep_all, plan_options
+from storage.plan import Amplify, Policy, keep_all, plan_options, reach, windows
 
 __all__ = ["default_backend", "open_store"]
 
@@ -37,7 +37,7 @@ def open_store(
     external: str | Path | BlobBackend | None = None,
     link: Link | None = None,
     plan: str = "exact",
-    amplify_io: int = 1 << 20,
+    amplify_io: int | Amplify = 1 << 20,
     kind: CacheKind | None = None,
     capacity: int | None = None,
     watermarks: tuple[int, int] | None = None,
@@ -69,7 +69,7 @@ def open_store(
     link
         A link to put the backend behind.
     plan, amplify_io, prefetch_batch
-        See `storage.plan.plan_options`.
+        See `storage.plan.plan_options`, and `storage.plan.Amplify`.
     kind, capacity, watermarks, policy, prefetch_workers, prefetch_bandwidth, dedup, journal
         See `FileCache`.
     arena_of
@@ -129,9 +129,10 @@ def open_store(
                 prefetch_bandwidth=prefetch_bandwidth,
                 dedup=dedup,
                 journal=journal,
+                window=windows(amplify_io, len(opened.chunks)) if options.amplify else None,
             )
-    widens = isinstance(cache, FileCache) and opened.version == 5 and amplify_io > 0
-    rafs = Rafs(opened, cache, Amplifier(opened, amplify_io) if widens else None, stats)
+    widens = isinstance(cache, FileCache) and opened.version == 5 and reach(amplify_io) > 0
+    rafs = Rafs(opened, cache, Amplifier(opened, reach(amplify_io)) if widens else None, stats)
     rafs.backends = meters_of(source)
     if opened_here is not None:
         rafs.owned.append(opened_here.close)

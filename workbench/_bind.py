@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-__all__ = ["bind"]
+__all__ = ["bind", "pick"]
+
+T = TypeVar("T")
+
+
+def pick(several: Sequence[T], number: int) -> T:
+    """One of several named tuples; compiled code is given it by reference."""
+    return several[number]
 
 
 def bind(function: Callable[..., Any], /, **names: Any) -> Callable[..., Any]:

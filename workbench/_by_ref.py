@@ -1,8 +1,8 @@
 """Named tuples by reference: compiled functions hand a pointer on, rather than each of a hundred arrays.
 
 numba passes a tuple as all of its values, which takes as long to compile as to call. A `Ref`
-is the address of one in its owner's frame; attributes are looked up where it lies, and those
-that are named tuples are `Ref` again. Compiled functions do not tell the difference.
+is the address of one; attributes are looked up where it lies, and those that are named tuples
+are `Ref` again. Compiled functions do not tell the difference. `Refs` are several of one type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, register_model
 
-__all__ = ["Ref", "by_ref"]
+__all__ = ["ROOM", "Ref", "Refs", "pick", "refs", "store"]
 
 
 class Ref(types.Type):
@@ -58,14 +58,55 @@ def _look_up(context: Any, builder: Any, ref: Ref, value: Any, name: str) -> Any
     return impl_ret_borrowed(context, builder, kind, loaded)
 
 
+ROOM = 1 << 11
+"""Words of a place that a named tuple is put into."""
+
+
+class Refs(types.Type):
+    """Where the first of several named tuples of type `to` lies, each ROOM words after the one before."""
+
+    def __init__(self, to: Any) -> None:
+        self.to = to
+        super().__init__(name=f"Refs({to})")
+
+
+@register_model(Refs)
+class _RefsModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Refs) -> None:
+        super().__init__(dmm, fe_type, ir.IntType(64))
+
+
 @intrinsic  # type: ignore[untyped-decorator]
-def by_ref(typing: Any, value: Any) -> Any:
-    """Put a named tuple into this function's frame, where nobody changes it."""
+def store(typing: Any, value: Any, place: Any) -> Any:
+    """Put a named tuple at an address, where nobody changes it while it is read."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = cgutils.alloca_once_value(builder, arguments[0])
-        # Loads are said to be invariant: none may be moved to before the tuple is there, so hide where that is.
-        hide = ir.FunctionType(place.type, [place.type])
-        return builder.asm(hide, "", "=r,0,~{memory}", [place], side_effect=True)
+        value, place = arguments
+        if context.get_abi_sizeof(value.type) > 8 * ROOM:
+            raise TypeError("a named tuple is larger than what is set aside for it")
+        builder.store(value, builder.inttoptr(place, value.type.as_pointer()))
+        return context.get_dummy_value()
 
-    return Ref(value)(value), generate
+    return types.void(value, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def refs(typing: Any, like: Any, place: Any) -> Any:
+    """The tuples that were stored from an address on, of the type of `like`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return arguments[1]
+
+    return Refs(like)(like, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pick(typing: Any, tuples: Any, number: Any) -> Any:
+    """One of them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        apart = ir.Constant(ir.IntType(64), 8 * ROOM)
+        place = builder.add(arguments[0], builder.mul(arguments[1], apart))
+        return builder.inttoptr(place, context.get_value_type(signature.return_type))
+
+    return Ref(tuples.to)(tuples, types.int64), generate

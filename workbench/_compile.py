@@ -14,20 +14,35 @@ import hashlib
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
+import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
 from workbench import _draft
+from workbench._bind import pick
 
-__all__ = ["cache_folder", "callback_policy", "compile_function", "compile_policy", "fingerprint"]
+__all__ = [
+    "cache_folder",
+    "callback_ahead",
+    "callback_policy",
+    "compile_ahead",
+    "compile_function",
+    "compile_policy",
+    "fingerprint",
+]
+
+# Made here and now: of two threads that compile first, one would make it under the compiler's lock, the other take that
+# lock while making it, and both would wait for ever.
+_ = cpu_target.target_context
 
 _OURS = ("storage.", "workbench.")
 # Bytes of bytecode of functions that the engine has copied to where they are called; of loops, all are.
@@ -44,6 +59,7 @@ _SIGNATURES = (
     _ONE,
     _int(_ints, _floats, _int),
 )
+_AHEAD = _int(_ints, _floats, _int, _int, _ints)
 
 
 @functools.cache
@@ -53,24 +69,51 @@ def compile_function(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
-def compile_engine(function: Callable[[Any], Any]) -> Any:
-    """A function of one large named tuple, which those that it calls are given by reference; else the same."""
+def compile_engine(function: Callable[[Sequence[Any], int], int]) -> Callable[[Sequence[Any]], int]:
+    """A function of several named tuples of one type, large ones, and their count; it has them by reference."""
     from workbench import _by_ref
 
-    def engine(world):  # type: ignore[no-untyped-def]
-        return inner(by_ref(world))  # type: ignore[name-defined]  # noqa: F821
+    def engine(world, place, number, count):  # type: ignore[no-untyped-def]
+        if number < count:
+            store(world, place + 8 * room * number)  # type: ignore[name-defined]  # noqa: F821
+            return 0
+        return inner(refs(world, place), count)  # type: ignore[name-defined]  # noqa: F821
 
     # Not a closure, which numba's cache would take for another one in each process.
-    names = {"__name__": __name__, "inner": _inner(function, _SMALL), "by_ref": _by_ref.by_ref}
-    engine = types.FunctionType(engine.__code__, names)
+    names = {"__name__": __name__, "inner": _inner(function, _SMALL), "room": _by_ref.ROOM}
+    engine = types.FunctionType(engine.__code__, names | {"refs": _by_ref.refs, "store": _by_ref.store})
     key = hashlib.sha256(f"by reference {fingerprint(function)}".encode()).hexdigest()[:32]
-    return _cached(_jit(engine), engine, key)
+    compiled = _cached(_jit(engine), engine, key)
+
+    def run(worlds: Sequence[Any]) -> int:
+        places = np.zeros(len(worlds) * _by_ref.ROOM, np.int64)
+        for number, world in enumerate(worlds):
+            compiled(world, places.ctypes.data, number, len(worlds))
+        return int(compiled(worlds[0], places.ctypes.data, len(worlds), len(worlds)))
+
+    vars(run)["compiled"] = compiled
+    return run
 
 
 @functools.cache
 def compile_policy(functions: Policy, keep: bool = True) -> Policy:
     """A policy's functions as function values of fixed signatures; not to be kept on disk if they know addresses."""
     return Policy(*(_value(function, sig, keep) for function, sig in zip(functions, _SIGNATURES, strict=True)))
+
+
+@functools.cache
+def compile_ahead(on_read: Callable[..., int]) -> Any:
+    """A prefetch policy's function as a function value."""
+    return _value(on_read, _AHEAD, True)
+
+
+def callback_ahead(on_read: Any) -> Any:
+    """A function value that calls a C callback ``on_read(chunk, ready, out, n)``; `out` is given as an address."""
+
+    def call(ints, floats, chunk, ready, out):  # type: ignore[no-untyped-def]
+        return on_read(chunk, ready, out.ctypes.data, len(out))
+
+    return numba.cfunc(_AHEAD)(call)
 
 
 def callback_policy(init: Any, on_hit: Any, on_admit: Any, victim: Any, on_remove: Any, admits: Any) -> Policy:
@@ -126,10 +169,16 @@ def _clone(function: Any, copied: int = _ANY) -> Any:
     """The same code with compiled globals; those of less bytecode than that are copied to where they are called."""
     names = dict(function.__globals__)
     for name, called in _called(function):
-        names[name] = _inner(called, copied)
+        names[name] = _picked() if called is pick else _inner(called, copied)
     clone = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
     clone.__module__ = function.__module__
     return clone
+
+
+def _picked() -> Any:
+    from workbench import _by_ref
+
+    return _by_ref.pick
 
 
 @functools.cache

@@ -156,7 +156,7 @@ def _unrecorded(
     measured = record(
         folder / "image",
         cache_dir=cache,
-        amplify_io=other.amplify_io,
+        amplify_io=UNRECORDED_AMPLIFY,
         capacity=capacity,
         eviction="lru",
         link=other.link,

@@ -82,7 +82,7 @@ def send(link: LinkState, now: int) -> int:
     clock[NEXT] = at + clock[SPACING]
     for attempt in range(tries):
         late = link.late[0]
-        if late != link.late[-1]:
+        if late != link.late[len(link.late) - 1]:
             late = quantile_of(link.late, draw(clock[SEED], number, 2 * attempt + 1))
         at += clock[RTT] + late
     return int(at)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from storage.backend import BlobReader, prefetching
 from storage.cache._cursor import Cursor, Nowhere
@@ -42,6 +43,7 @@ from storage.plan import (
     READY,
     STORED,
     USER,
+    Ahead,
     Batches,
     Decider,
     Options,
@@ -112,6 +114,8 @@ class FileCache:
         what is stored here is entered. Only chunks that are kept as they are (see `kind`) take part.
     journal
         Whether decisions are kept in ``cache.decider.journal``.
+    window
+        By chunk, how far requests reach, where that is not the same for all; see `storage.plan.windows`.
 
     Raises
     ------
@@ -140,6 +144,7 @@ class FileCache:
         watermarks: tuple[int, int] | None = None,
         dedup: str | Path | None = None,
         journal: bool = False,
+        window: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
@@ -167,7 +172,7 @@ class FileCache:
         if not self._lock.writable:
             layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
             capacity = watermarks = None
-        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks)
+        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks, window)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self.chunk_counts = [int(count) for count in blobs.chunk_count]
@@ -219,7 +224,7 @@ class FileCache:
         if self._unguarded and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if self._hindered:
-            self._before_read(lengths)
+            self._before_read(Segments(rows, offsets, lengths))
         if len(rows) == 1 == len(buffers) and self._bounded and self._status[rows[0]] == READY:
             size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
             if size >= 0:
@@ -236,12 +241,19 @@ class FileCache:
         self.log.read(start, read_id, 0, size, size)
         return size
 
-    def _before_read(self, lengths: Sequence[int]) -> None:
-        """Let prefetch pay for the read; refuse it in the child of a fork."""
+    def answer(self, ahead: Ahead) -> None:
+        """From now on, let a prefetch policy suggest chunks at each read."""
+        self.prefetcher.answer(ahead)
+        self._hindered = True
+        self._unguarded = False
+
+    def _before_read(self, segments: Segments) -> None:
+        """Let prefetch hear of the read, and pay for it; refuse it in the child of a fork."""
         if self._forked:
             raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
         if self.prefetcher.is_busy:
-            self.prefetcher.spend(sum(lengths))
+            self.prefetcher.spend(sum(segments.length))
+        self.prefetcher.hear(segments)
 
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""

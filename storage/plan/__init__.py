@@ -5,6 +5,8 @@ runs them on a virtual clock.
 """
 
 from storage.plan._advance import advance, batch_end, next_request
+from storage.plan._ahead import LONGEST, Ahead, Queue, clear, new_queue, suggest, take
+from storage.plan._amplify import Amplify, reach, windows
 from storage.plan._batches import Batches, cut, plan_prefetch
 from storage.plan._budget import MIN_BANDWIDTH, new_budget, pay, spend
 from storage.plan._decider import Decider, Read, rerun
@@ -68,6 +70,7 @@ __all__ = [
     "EXACT",
     "FETCH",
     "LEAVING",
+    "LONGEST",
     "MIN_BANDWIDTH",
     "PLANS",
     "PENDING",
@@ -81,11 +84,14 @@ __all__ = [
     "USER",
     "WAIT",
     "YIELD",
+    "Ahead",
+    "Amplify",
     "Batches",
     "Decider",
     "Layout",
     "Options",
     "Policy",
+    "Queue",
     "Read",
     "Reg",
     "Segments",
@@ -97,6 +103,7 @@ __all__ = [
     "adopted",
     "advance",
     "arrive",
+    "clear",
     "batch_end",
     "cut",
     "evicted",
@@ -106,6 +113,7 @@ __all__ = [
     "keep_all",
     "lost",
     "new_budget",
+    "new_queue",
     "new_registers",
     "new_state",
     "next_request",
@@ -115,12 +123,16 @@ __all__ = [
     "plan_layout",
     "plan_options",
     "plan_prefetch",
+    "reach",
     "reopen",
     "rerun",
     "served",
     "spend",
     "store_failed",
+    "suggest",
+    "take",
     "take_in",
     "views",
+    "windows",
     "wishes",
 ]

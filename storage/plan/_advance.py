@@ -30,7 +30,7 @@ from storage.plan._state import (
 )
 from storage.plan._units import in_flight, merge_end, unit_last
 
-__all__ = ["advance", "batch_end", "next_request", "unblock"]
+__all__ = ["advance", "batch_end", "joins_batch", "next_request", "unblock"]
 
 
 def advance(
@@ -138,17 +138,21 @@ def _is_free(layout: Layout, state: State, chunk: int) -> bool:
 
 def batch_end(layout: Layout, options: Options, rows: Array, pos: int) -> int:
     """Where the batch of a prefetch list that begins at `pos` ends: neighbours, until the batch is full."""
-    first = last = rows[pos]
+    first = pos
     pos += 1
-    while pos < len(rows) and merge_end(layout, last) - layout.start[first] < options.prefetch:
-        gap = layout.start[rows[pos]] - layout.end[last]
-        apart = gap < 0 or gap > options.prefetch >> GAP_SHIFT
-        inside = layout.unit[rows[pos]] == layout.unit[last] and rows[pos] != last
-        if layout.blob[rows[pos]] != layout.blob[last] or (apart and not inside):
-            break
-        last = rows[pos]
+    while pos < len(rows) and joins_batch(layout, options, rows[first], rows[pos - 1], rows[pos]):
         pos += 1
     return pos
+
+
+def joins_batch(layout: Layout, options: Options, first: int, last: int, row: int) -> bool:
+    """Whether a batch of prefetch from `first` to `last` goes on with a chunk."""
+    if merge_end(layout, last) - layout.start[first] >= options.prefetch or layout.blob[row] != layout.blob[last]:
+        return False
+    gap = layout.start[row] - layout.end[last]
+    apart = gap < 0 or gap > options.prefetch >> GAP_SHIFT
+    inside = layout.unit[row] == layout.unit[last] and row > last
+    return bool(inside or not apart)
 
 
 def _serve_run(state: State, policy: Policy, segments: Segments, reg: Array) -> None:
@@ -226,7 +230,8 @@ def _joins(layout: Layout, state: State, largest: int, last: int, chunk: int) ->
 def _amplify(layout: Layout, state: State, options: Options, reg: Array) -> None:
     """Widen the request while the next unit is absent, adjacent and within the window."""
     last = reg[Reg.LAST]
-    window = layout.start[reg[Reg.FIRST]] + options.amplify
+    size = state.window[reg[Reg.FIRST]]
+    window = layout.start[reg[Reg.FIRST]] + size
     chunk = last + 1
     while (
         chunk < len(layout.end)
@@ -237,6 +242,8 @@ def _amplify(layout: Layout, state: State, options: Options, reg: Array) -> None
         last = unit_last(layout, chunk)
         chunk = last + 1
     reg[Reg.LAST] = last
+    if options.limit > 0 and chunk < len(layout.end):
+        state.window[chunk] = min(2 * size, options.limit)
 
 
 def _is_wanting(layout: Layout, state: State, chunk: int) -> bool:

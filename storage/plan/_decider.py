@@ -77,6 +77,8 @@ class Decider:
         Whether to keep one.
     watermarks
         See `new_state`.
+    window
+        How far requests reach, for all or by chunk, see `windows`; by default as `options` say.
 
     Attributes
     ----------
@@ -96,11 +98,13 @@ class Decider:
         arena: tuple[int, int] = (1, 1),
         journal: bool = False,
         watermarks: tuple[int, int] | None = None,
+        window: npt.NDArray[np.int64] | None = None,
     ) -> None:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
-        self.state = views(new_state(chunks, capacity, *arena, watermarks))
+        first = options.amplify if window is None else window
+        self.state = views(new_state(chunks, capacity, *arena, watermarks, first))
         self.policy = keep_all if policy.admits is keep_all.admits and self._holds_all(layout) else policy
         self.noted: list[int] = []
         self.journal: Journal | None = [] if journal else None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from storage.errors import ConfigError
 from storage.image.tables import Chunks
+from storage.plan._amplify import Amplify, reach
 
 __all__ = [
     "ABSENT",
@@ -162,6 +163,8 @@ class State(NamedTuple):
     counters : (6,) int64
     ints, floats
         The eviction policy's arenas.
+    window : (n,) int64
+        Plan `exact`: bytes of the blob that a request which begins with the chunk may reach; see `Amplify`.
     """
 
     status: Array
@@ -170,6 +173,7 @@ class State(NamedTuple):
     counters: Array
     ints: Array
     floats: Array
+    window: Array
 
 
 class Options(NamedTuple):
@@ -180,13 +184,15 @@ class Options(NamedTuple):
     plan
         EXACT or REFERENCE.
     amplify
-        Window from the first chunk's compressed offset that is fetched along.
+        Window from the first chunk's compressed offset that is fetched along; under plan `exact` the longest of all.
     batch
         Neighbours merge into one request until it is this long.
     gap
         Bytes of no use that a merged request may span in one place.
     prefetch
         As `batch`, of prefetch.
+    limit
+        How far windows may grow; 0 where they stay as they are.
     """
 
     plan: int
@@ -194,6 +200,7 @@ class Options(NamedTuple):
     batch: int
     gap: int
     prefetch: int
+    limit: int = 0
 
 
 def _admit_all(ints: Array, floats: Array, chunk: int) -> int:
@@ -272,35 +279,46 @@ def _column(values: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any
 
 
 def plan_options(
-    plan: str = "exact", amplify_io: int = 1 << 20, version: int = 6, prefetch_batch: int | None = None
+    plan: str = "exact", amplify_io: int | Amplify = 1 << 20, version: int = 6, prefetch_batch: int | None = None
 ) -> Options:
     """Options of a plan by name, for an image of a RAFS version.
 
     Under ``reference`` a batch below 128 KiB counts as 128 KiB, for amplification too, as in
     nydusd, where v6 cannot turn it off. Under ``exact`` `amplify_io` is taken as it is. Of v5
     nothing is widened: a read's own segments say what is fetched along. Requests of prefetch are
-    merged up to `prefetch_batch`, which is `amplify_io` where it is not given.
+    merged up to `prefetch_batch`, which is as long as those of users where it is not given.
 
     Raises
     ------
     ConfigError
-        If there is no such plan, or `amplify_io` or `prefetch_batch` is out of range.
+        If there is no such plan, `amplify_io` or `prefetch_batch` is out of range, or plan ``reference`` is to
+        amplify otherwise than nydusd does.
     """
     if plan not in PLANS:
         raise ConfigError(f"no plan is called {plan!r}; there are {', '.join(PLANS)}", field="plan")
-    prefetch = amplify_io if prefetch_batch is None else prefetch_batch
-    for field, size in (("amplify_io", amplify_io), ("prefetch_batch", prefetch)):
+    largest = reach(amplify_io)
+    merged = amplify_io.batch if isinstance(amplify_io, Amplify) else largest
+    limit = amplify_io.limit if isinstance(amplify_io, Amplify) else 0
+    if PLANS[plan] == REFERENCE and isinstance(amplify_io, Amplify) and (limit or np.ndim(amplify_io.window)):
+        raise ConfigError(f"plan reference has a window for all, which {amplify_io.name} has not", field="amplify_io")
+    prefetch = merged if prefetch_batch is None else prefetch_batch
+    for field, size in (("amplify_io", max(largest, merged)), ("prefetch_batch", prefetch)):
         if not 0 <= size <= MAX_BATCH:
             raise ConfigError(f"a window of {size} bytes is none: up to {MAX_BATCH} are", field=field)
-    batch = max(amplify_io, MIN_BATCH)
-    amplify = batch if PLANS[plan] == REFERENCE else amplify_io
+    batch = max(merged, MIN_BATCH)
+    amplify = max(largest, MIN_BATCH) if PLANS[plan] == REFERENCE else largest
     if version == 5:
-        amplify = 0
-    return Options(PLANS[plan], amplify, batch, batch >> GAP_SHIFT, max(prefetch, MIN_BATCH))
+        amplify = limit = 0
+    return Options(PLANS[plan], amplify, batch, batch >> GAP_SHIFT, max(prefetch, MIN_BATCH), limit)
 
 
 def new_state(
-    chunks: int, capacity: int | None = None, ints: int = 1, floats: int = 1, watermarks: tuple[int, int] | None = None
+    chunks: int,
+    capacity: int | None = None,
+    ints: int = 1,
+    floats: int = 1,
+    watermarks: tuple[int, int] | None = None,
+    window: int | npt.NDArray[np.int64] = 0,
 ) -> State:
     """A state in which every chunk is absent.
 
@@ -313,6 +331,8 @@ def new_state(
     watermarks
         The low and the high one, in bytes: when more than the high one would be stored, chunks are
         evicted until it is no more than the low one. By default both are the capacity.
+    window
+        How far requests reach, for all or by chunk; see `windows`.
 
     Raises
     ------
@@ -331,6 +351,7 @@ def new_state(
         counters=counters,
         ints=np.zeros(ints, np.int64),
         floats=np.zeros(floats, np.float64),
+        window=np.full(chunks, window, np.int64),
     )
 
 

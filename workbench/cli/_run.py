@@ -19,10 +19,17 @@ from workbench.cli._blobs import Configured
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
-from workbench.cli._settings import guarded, link_option, settings_options
+from workbench.cli._settings import (
+    amplify_option,
+    guarded,
+    link_option,
+    replay_options,
+    settings_options,
+    watermarks_of,
+)
 from workbench.cli._types import Share
 from workbench.demo import demo
-from workbench.replay import PREFETCH, Settings, Workload, calibrate, replay
+from workbench.replay import Settings, Workload, calibrate, fleet, replay
 from workbench.simulate import simulate
 from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
 from workbench.trace.formats import FORMATS, object_trace
@@ -44,6 +51,7 @@ __all__: list[str] = []
 @click.option("--perfetto", is_flag=True, help="Write trace.perfetto.json, too.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @settings_options
+@amplify_option
 @link_option
 @blobs_option
 def record_command(
@@ -102,6 +110,8 @@ def record_command(
         "workbench replay trace/reads.parquet --image image",
         "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
         "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
+        "workbench replay trace/reads.parquet --image image --eviction sieve --cache-size 50% --high 90% --low 60%",
+        "workbench replay trace/reads.parquet --image image --prefetch markov --amplify adaptive --clients 8",
         "workbench replay requests.oracleGeneral.zst --eviction s3-fifo --cache-size 256MiB --untimed --json",
         "workbench replay requests.csv --eviction lru --admission tinylfu --cache-size 10% --untimed",
     ),
@@ -110,10 +120,11 @@ def record_command(
 @click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
-@click.option("--prefetch", type=click.Choice(PREFETCH), default="none", show_default=True)
+@click.option("--clients", type=click.IntRange(1), default=1, help="Machines that start it at once, over one link.")
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @settings_options
+@replay_options
 @link_option
 @blobs_option
 def replay_command(
@@ -122,21 +133,24 @@ def replay_command(
     untimed: bool,
     kind: str | None,
     blobs: Blobs,
-    prefetch: str,
+    clients: int,
     any_image: bool,
     as_json: bool,
     eviction: str,
     admission: str,
     cache_size: int | Share | None,
-    amplify: int,
-    plan: str,
-    link: Link,
+    low: int | Share | None,
+    high: int | Share | None,
+    amplify: str,
+    **circumstances: Any,
 ) -> None:
     """Replay a recorded workload on a virtual clock: what would it have cost under ...?
 
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
     eviction = guarded(eviction, admission, cache_size, untimed)
+    if (low, high) != (None, None) and (untimed or cache_size is None):
+        raise click.UsageError("--low and --high need --eviction and --cache-size, and have no meaning --untimed")
     if untimed:
         _untimed(trace, kind, eviction, cache_size, as_json)
         return
@@ -148,12 +162,17 @@ def replay_command(
         check_image(reads, opened.bootstrap_digest, trace)
     workload = Workload.from_reads(reads, opened)
     capacity = int(cache_size * workload.touched_bytes) if isinstance(cache_size, Share) else cache_size
-    settings = Settings(
-        plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch, link=link
-    )
-    result = replay(workload, opened, _with_cpu(settings, trace), record=not as_json)
+    marks = watermarks_of(low, high, capacity)
+    settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, watermarks=marks, **circumstances)
+    workload = fleet([workload] * clients) if clients > 1 else workload
+    # Who summarises events counts each of them, in the order in which one client had them.
+    summarised = clients == 1 and settings.loop == "closed" and settings.warm_up == 0
+    result = replay(workload, opened, _with_cpu(settings, trace), record=summarised and not as_json)
     if as_json:
         print(json.dumps({**result.totals, "split_ns": result.split}))
+    elif not summarised:
+        Console().print(_table({key: value for key, value in result.totals.items() if not isinstance(value, dict)}))
+        click.echo(result.clients.to_string(index=False))
     else:
         Console().print(view.summarize(result.events(), reads, "predicted"))
 

@@ -9,11 +9,16 @@ import click
 from workbench import policy
 from workbench.cli._link import LINK
 from workbench.cli._types import CACHE_SIZE, SIZE, Share
+from workbench.policy import amplify
+from workbench.replay import LOOPS, PREFETCH
 
-__all__ = ["guarded", "link_option", "settings_options"]
+__all__ = ["amplify_option", "guarded", "link_option", "replay_options", "settings_options", "watermarks_of"]
 
 _ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
+_AMPLIFY, _PREFETCH = ", ".join(amplify.names()), ", ".join(PREFETCH)
+
+amplify_option = click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io.")
 link_option = click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True)
 
 
@@ -24,8 +29,25 @@ def settings_options(command: Any) -> Any:
             click.option("--eviction", type=click.Choice(policy.names()), default="none", show_default=True),
             click.option("--admission", default="all", show_default=True, help=_ADMISSIONS),
             click.option("--cache-size", type=CACHE_SIZE, help="256MiB, or 50% of what the trace touches."),
-            click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io."),
             click.option("--plan", type=click.Choice(["exact", "reference"]), default="exact", show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def replay_options(command: Any) -> Any:
+    """Add what only a replay has, or knows more of."""
+    for option in reversed(
+        (
+            click.option("--amplify", default="1MiB", show_default=True, help=f"amplify_io, or {_AMPLIFY}."),
+            click.option("--prefetch", default="none", show_default=True, help=f"{_PREFETCH}, or paths=/a:/b."),
+            click.option("--prefetch-workers", type=click.IntRange(1), default=1, help="How many fetch it."),
+            click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for."),
+            click.option("--loop", type=click.Choice(LOOPS), default="closed", help="open: at recorded times."),
+            click.option("--high", type=CACHE_SIZE, help="Evict when more is stored: 1GiB, or 90% of the cache size,"),
+            click.option("--low", type=CACHE_SIZE, help="and down to this; by default no lower than there must be."),
+            click.option("--warm-up", type=click.IntRange(0), default=0, help="Reads before anything counts."),
         )
     ):
         command = option(command)
@@ -45,3 +67,12 @@ def guarded(eviction: str, admission: str, cache_size: int | Share | None, untim
     both = f"{eviction}+{admission}"
     policy.get(both)
     return eviction if admission == "all" else both
+
+
+def watermarks_of(low: int | Share | None, high: int | Share | None, capacity: int | None) -> tuple[int, int] | None:
+    """The watermarks that were asked for, in bytes."""
+    if capacity is None or (low is None and high is None):
+        return None
+    top = capacity if high is None else int(high * capacity) if isinstance(high, Share) else high
+    bottom = top if low is None else int(low * capacity) if isinstance(low, Share) else low
+    return bottom, top

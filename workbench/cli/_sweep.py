@@ -12,6 +12,7 @@ from workbench import policy
 from workbench._quantity import parse_size
 from workbench.cli._link import parse_link
 from workbench.cli._main import example, group
+from workbench.policy import amplify as policies
 from workbench.replay import PREFETCH, sweep
 from workbench.trace import check_image, read_reads
 
@@ -36,8 +37,8 @@ _SHOWN += ["above_bound", "requests", "bytes_received", "hit_ratio"]
 )
 @click.option("--eviction", default="none", show_default=True, help="Names, with commas between.")
 @click.option("--cache-size", default="", help="Sizes: 256MiB, or 50% of what a trace touches.")
-@click.option("--amplify", default="1MiB", show_default=True, help="Sizes.")
-@click.option("--prefetch", "prefetches", default="none", show_default=True, help="Names.")
+@click.option("--amplify", default="1MiB", show_default=True, help="Sizes, or names of policies.")
+@click.option("--prefetch", "prefetches", default="none", show_default=True, help=f"Names: {', '.join(PREFETCH)}.")
 @click.option("--link", "links", multiple=True, default=("registry-20ms",), show_default=True, help="A link; again.")
 @click.option("--workers", type=int, help="Processes; by default one for each core.")
 @click.option("--dask", help="Address of a Dask scheduler to use instead.")
@@ -63,11 +64,12 @@ def sweep_command(
     """
     _known("--eviction", eviction, policy.names())
     _known("--prefetch", prefetches, PREFETCH)
+    known = policies.names()
     sizes: dict[str, Any] = {word: _capacity(word) for word in _words(cache_size)}
     grid: dict[str, Any] = {
         "eviction": _words(eviction),
         "capacity": sizes or {"none": None},
-        "amplify_io": {word: parse_size(word) for word in _words(amplify)},
+        "amplify_io": {word: word if word.split("=")[0] in known else parse_size(word) for word in _words(amplify)},
         "prefetch": _words(prefetches),
         "link": {text: parse_link(text) for text in links},
     }

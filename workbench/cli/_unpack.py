@@ -59,9 +59,7 @@ def unpack_command(image: Path, out: Path | None, blobs: Blobs) -> None:
 @click.option("--devices", is_flag=True, help="A folder of the bootstrap and a file a blob, instead of one image.")
 @json_option
 @blobs_option
-def export_command(
-    image: Path, out: Path, verity: bool, devices: bool, as_json: bool, blobs: Blobs
-) -> None:
+def export_command(image: Path, out: Path, verity: bool, devices: bool, as_json: bool, blobs: Blobs) -> None:
     """Write a v6 image uncompressed, for the kernel's EROFS driver to mount.
 
     In one file by default. With --devices, the blobs are files of their own: the kernel takes each as

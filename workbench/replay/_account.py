@@ -16,6 +16,7 @@ __all__ = [
     "count_refused",
     "count_served",
     "count_wait",
+    "cut_warm_up",
     "log_work",
 ]
 
@@ -69,6 +70,14 @@ def _reader(world: World, actor: int) -> int:
     return int(world.actors.job[actor])
 
 
+def cut_warm_up(world: World, t: int) -> None:
+    """What was counted so far does not count."""
+    world.count[Count.CUT] = t
+    world.count[Count.CUT_REQUEST] = world.count[Count.REQUESTS]
+    for entry in range(Count.HIT, len(world.count)):
+        world.count[entry] = 0
+
+
 def count_read(world: World, actor: int, read: int, outcome: int) -> None:
     """A user read ended."""
     out = world.out
@@ -96,7 +105,9 @@ def count_served(world: World, actor: int, t: int, cost: int) -> None:
     reg, segments, read = world.actors.reg[actor], world.segments, world.actors.job[actor]
     hit = 0
     for pos in range(reg[Reg.POS], reg[Reg.SPAN]):
-        world.out.ahead[segments.chunk[pos]] = 0
+        if world.unread[segments.chunk[pos]] != 0:
+            world.count[Count.USED] += 1
+            world.unread[segments.chunk[pos]] = 0
         if world.out.waited[pos] == 0:
             hit += segments.length[pos]
         else:
@@ -125,6 +136,8 @@ def count_wait(world: World, actor: int, t: int) -> None:
     since, read = world.actors.since[actor], world.actors.job[actor]
     world.out.wait[read] += t - since
     world.count[Count.WAITS] += 1
+    world.count[Count.LATE] += world.actors.late[actor]
+    world.count[Count.LATE_NS] += world.actors.late[actor] * (t - since)
     _log(world, _WAIT, 0, actor, since, t - since, 0, read, -1, world.actors.reg[actor, Reg.WANTED], 1, 0, 0, 0, 0)
 
 
@@ -194,8 +207,9 @@ def count_fetched(world: World, actor: int) -> int:
         cause = _cause(read, wanted, out.fresh[chunk])
         row[_column(cause)] += length
         if cause == _AHEAD:
+            world.count[Count.PREFETCHED] += 1
             if admitted:
-                out.ahead[chunk] = length
+                world.unread[chunk] = length
             else:
                 world.count[Count.WASTED] += length
         if wanted or admitted:
@@ -238,6 +252,6 @@ def count_evicted(world: World, actor: int, t: int, chunk: int) -> None:
     size = world.layout.size[chunk]
     world.count[Count.EVICTIONS] += 1
     world.count[Count.EVICTED] += size
-    world.count[Count.WASTED] += world.out.ahead[chunk]
-    world.out.ahead[chunk] = 0
+    world.count[Count.WASTED] += world.unread[chunk]
+    world.unread[chunk] = 0
     _log(world, _EVICT, 0, actor, t, 0, 0, -1, -1, chunk, 1, 0, size, 0, 0)

@@ -8,7 +8,7 @@ which never come here.
 from __future__ import annotations
 
 from storage.backend._link import CAP, FOREVER, NEXT, NOW, RTT, SENT, WINDOW, send, tries_of_next
-from storage.plan import ABSENT, BLOCKED, CAPACITY, EXACT, LEAVING, READY, STORING, evicted, take_in
+from storage.plan import ABSENT, BLOCKED, CAPACITY, EXACT, LEAVING, READY, STORING, evicted, spend, take_in
 from workbench.replay._schedule import at
 from workbench.replay._world import Count, Request, World
 
@@ -25,12 +25,15 @@ def read_on(world: World, actor: int, t: int) -> int:
     that lands there: where none is under way, none can within a round trip. Returns when the read
     that it leaves to the planner starts, or -1 if it is not yet time for it.
     """
-    if world.model.recording != 0:
+    model = world.model
+    if model.recording != 0 or model.reactive != 0 or model.open_loop != 0:
         return t
+    if world.count[Count.BEGUN] <= model.warm_up:
+        return t  # which reads are of the warm-up is told by the turns that they take
     trace, status, state, policy = world.trace, world.state.status, world.state, world.policy
     first, size, think, chunks = trace.first, trace.size, trace.think, world.segments.chunk
-    start, dur, ahead, ints, floats = world.out.start, world.out.dur, world.out.ahead, state.ints, state.floats
-    hit_ns, copy_ns = world.model.hit, world.model.copy
+    start, dur, unread, ints, floats = world.out.start, world.out.dur, world.unread, state.ints, state.floats
+    hit_ns, copy_ns = model.hit, model.copy
     exact, quiet = world.options.plan == EXACT, _quiet(world)
     prefetching, single = len(trace.batch_first) > 1, trace.single
     at(world.schedule, actor, FOREVER)
@@ -50,13 +53,14 @@ def read_on(world: World, actor: int, t: int) -> int:
                 break
             for pos in range(begin, end):
                 policy.on_hit(ints, floats, chunks[pos])
-                if prefetching:
-                    ahead[chunks[pos]] = 0
+                if prefetching and unread[chunks[pos]] != 0:
+                    world.count[Count.USED] += 1
+                    unread[chunks[pos]] = 0
             asked += size[read]
             hits += 1
         else:
             fetches = alone and end - begin == 1 and single[chunks[begin]] != 0
-            cost = _fetch(world, read, t, horizon) if fetches else -1
+            cost = _fetch(world, actor, read, t, horizon) if fetches else -1
             if cost < 0:
                 break
         start[read] = t
@@ -67,6 +71,9 @@ def read_on(world: World, actor: int, t: int) -> int:
         if t >= horizon:
             break
     world.actors.job[actor] = read
+    world.count[Count.BEGUN] += reads
+    if prefetching:
+        spend(world.budget, asked)
     world.count[Count.HIT] += asked
     world.count[Count.HITS] += hits
     at(world.schedule, actor, t)
@@ -87,7 +94,7 @@ def _is_idle(world: World) -> bool:
     return bool(settled and (clock[WINDOW] == 0 or clock[RTT] == 0))
 
 
-def _fetch(world: World, read: int, t: int, horizon: int) -> int:
+def _fetch(world: World, actor: int, read: int, t: int, horizon: int) -> int:
     """One chunk from the backend for a read of it alone; how long the read takes, or -1 if others may notice."""
     pos = world.trace.first[read]
     chunk, clock, requests = world.segments.chunk[pos], world.link.clock, world.out.requests
@@ -106,12 +113,12 @@ def _fetch(world: World, read: int, t: int, horizon: int) -> int:
         return -1
     clock[NOW] = world.link.idle[0] = landed
     world.link.limit[0] = clock[CAP]
-    _note(world, read, chunk, tries, t, byte, landed)
+    _note(world, actor, read, chunk, tries, t, byte, landed)
     _keep(world, chunk)
     return int(done - t)
 
 
-def _note(world: World, read: int, chunk: int, tries: int, t: int, byte: int, landed: int) -> None:
+def _note(world: World, actor: int, read: int, chunk: int, tries: int, t: int, byte: int, landed: int) -> None:
     """The request, and the read's share of it."""
     count, out, layout = world.count, world.out, world.layout
     row = out.requests[count[Count.REQUESTS]]
@@ -121,6 +128,7 @@ def _note(world: World, read: int, chunk: int, tries: int, t: int, byte: int, la
     row[Request.OFFSET] = layout.start[chunk]
     row[Request.LENGTH] = row[Request.DEMAND] = layout.end[chunk] - layout.start[chunk]
     row[Request.TRIES] = tries
+    row[Request.CLIENT] = world.actors.client[actor]
     out.rtt[read] = byte - t
     out.flow[read] = landed - byte
     count[Count.REQUESTS] += 1

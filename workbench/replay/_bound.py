@@ -5,8 +5,9 @@ before it need has come over the link once, however it was asked for, and was de
 ends no sooner than one round trip, the time that those bytes take at the link's full bandwidth,
 and the work on the last of them. Nor sooner than the read before it ended, plus its think
 time, plus the least that serving it costs. Both hold whatever is prefetched, amplified, evicted
-or shared, for they count nothing twice and nothing that could overlap. The programs after the
-first may find everything in the cache: of those only thinking and serving is counted.
+or shared, for they count nothing twice and nothing that could overlap. The programs after a
+client's first may find everything in the cache: of those only thinking and serving is counted.
+In an open loop a read ends no sooner than it is due, plus the least that serving it costs.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _MIB_SHIFT = 20
 def lower_bound(workload: Workload, settings: Settings) -> I64:
     """Nanoseconds from each program's start to the end of its last read, at least: (programs,) int64.
 
-    Only workload, link and CPU count, so it bounds every eviction, capacity, amplification and prefetch.
+    Only workload, link, CPU and loop count, so it bounds every eviction, capacity, amplification and prefetch.
     Jitter, slow start, spacing and waiting for a connection only make it later; a read that fails may end it sooner.
     """
-    ends = np.zeros(len(workload.programs), np.int64)
+    ends, firsts = np.zeros(len(workload.programs), np.int64), set(workload.client_first[:-1].tolist())
     for program in range(len(ends)):
         for thread in range(*workload.program_first[program : program + 2]):
-            end = _thread_ends(workload, settings, thread, program == 0)
+            end = _thread_ends(workload, settings, thread, program in firsts)
             ends[program] = max(ends[program], end)
     return ends
 
@@ -44,6 +45,8 @@ def _thread_ends(workload: Workload, settings: Settings, thread: int, cold: bool
         return 0
     cost = _least_cost(workload, settings, part)
     steps, known = cost + workload.think_ns[part], np.zeros(len(cost), np.int64)
+    if settings.loop == "open":
+        steps, known = cost, workload.due_ns[part] + cost
     if cold:
         known = np.maximum(known, _arrival(workload, settings, part))
     # The largest of all ways to the last read: from one that is known, by the steps after it.

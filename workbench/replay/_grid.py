@@ -29,7 +29,7 @@ def grid(
     *,
     eviction: Sequence[str | EvictionPolicy] = ("none", "fifo", "lru", "sieve"),
     cache: Sequence[float] = (0.1, 0.25, 0.5, 1.0),
-    amplify: Sequence[int] = _AMPLIFY,
+    amplify: Sequence[int | str] = _AMPLIFY,
     prefetch: Sequence[str] | Mapping[str, Sequence[int] | None] = _PREFETCH,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def grid(
         Capacities as shares of the bytes that the workload touches. Without eviction there is no bound, so that
         is replayed once, and listed with a share of 1.
     amplify
-        Bytes.
+        Bytes, or names of policies.
     prefetch
         Names, or chunk rows by name.
     progress

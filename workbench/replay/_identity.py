@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from storage.plan import Batches
+from storage.plan import Amplify, Batches
 from workbench.policy import EvictionPolicy
+from workbench.policy.prefetch import PrefetchPolicy
 
 __all__ = ["spelled"]
 
@@ -21,13 +22,17 @@ def spelled(value: Any) -> str:
     """A text that is the same for what is the same.
 
     A built-in policy is its name. One of one's own is its functions: their code, and what that closes over or finds by
-    name in its module. A class is its methods, and those of its bases.
+    name in its module; a class is its methods, and those of its bases.
     """
     if isinstance(value, EvictionPolicy):
         functions = () if value.specialised else (value.arena, *value.functions)
         return "\n".join([value.name, *(line for one in functions for line in _lines(one, set()))])
     if isinstance(value, Batches):
         return f"{spelled(value.rows)} in {spelled(value.first)}"
+    if isinstance(value, Amplify):
+        return f"{value.name}, {spelled(value.window)}, {value.batch}, {value.limit}"
+    if isinstance(value, PrefetchPolicy):
+        return "\n".join([value.name, *_lines(value.bind, set())])
     if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str):
         return str(list(value))
     return str(value)

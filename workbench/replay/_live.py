@@ -23,7 +23,7 @@ from storage.factory import default_backend, open_store
 from storage.fs import Rafs
 from storage.image import locate, open_image
 from storage.plan import Batches
-from workbench.replay._settings import Settings, prefetch_rows
+from workbench.replay._settings import Settings, amplify_of, bind_prefetch
 from workbench.replay._workload import Workload
 from workbench.trace import READS
 
@@ -68,7 +68,7 @@ def run_live(image: str | Path, trace: pa.Table, settings: Settings, backend: Bl
     with tempfile.TemporaryDirectory(prefix="validate-") as cache, _source(image, settings, backend) as source:
         for program in range(len(workload.programs)):
             recorder = Recorder()
-            with _open(image, cache, settings, source, recorder) as rafs:
+            with _open(image, cache, settings, workload, source, recorder) as rafs:
                 if program == 0 and isinstance(source, ShapedBackend):
                     source.restart()
                 _prefetch(rafs, settings, workload)
@@ -88,30 +88,38 @@ def _source(image: str | Path, settings: Settings, backend: BlobBackend | None) 
         yield ShapedBackend(own, settings.link)
 
 
-def _open(image: str | Path, cache: str, settings: Settings, backend: BlobBackend, recorder: Recorder) -> Rafs:
+def _open(
+    image: str | Path, cache: str, settings: Settings, workload: Workload, backend: BlobBackend, recorder: Recorder
+) -> Rafs:
     policy = settings.policy
     return open_store(
         image,
         cache_dir=cache,
         backend=backend,
         plan=settings.plan,
-        amplify_io=settings.amplify_io,
+        amplify_io=amplify_of(settings, workload),
         capacity=None if policy.name == "none" else settings.capacity,
+        watermarks=None if policy.name == "none" else settings.watermarks,
         policy=policy.functions,
         arena_of=policy.arena,
         prefetch_workers=settings.prefetch_workers,
         prefetch_batch=settings.prefetch_batch,
+        prefetch_bandwidth=settings.prefetch_bandwidth,
         recorder=recorder,
     )
 
 
 def _prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
     """Begin, or after the first program go on: what is there is passed over."""
-    if isinstance(settings.prefetch, Batches):
+    bound = bind_prefetch(settings, workload)
+    listed, ahead = bound.rows, bound.fresh()
+    if ahead is not None:
+        rafs.answer(ahead)
+    if isinstance(listed, Batches):
         assert isinstance(rafs.cache, FileCache)
-        rafs.cache.prefetch_batches(settings.prefetch)
-    elif len(rows := prefetch_rows(settings.prefetch, workload)):
-        rafs.prefetch(rows.tolist())
+        rafs.cache.prefetch_batches(listed)
+    elif len(listed):
+        rafs.prefetch(listed.tolist())
 
 
 def _apart(events: pa.Table, program: int) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -31,18 +32,19 @@ class Result:
     ----------
     workload, settings
         What was replayed, and under which circumstances.
-    world
-        As the engine left it.
+    worlds
+        As the engine left them, by client.
     recorded
         Whether it kept every event.
     """
 
-    def __init__(self, workload: Workload, settings: Settings, world: World, recorded: bool) -> None:
+    def __init__(self, workload: Workload, settings: Settings, worlds: Sequence[World], recorded: bool) -> None:
         self.workload = workload
         self.settings = settings
-        self._out = world.out
-        self._count = world.count
-        self._log = world.out.log[: world.count[Count.LOGGED]] if recorded else None
+        self._out = worlds[0].out
+        self._count = worlds[0].count
+        self._unread = sum(int(world.unread.sum()) for world in worlds)
+        self._log = self._out.log[: self._count[Count.LOGGED]] if recorded else None
 
     @cached_property
     def reads(self) -> pa.Table:
@@ -50,7 +52,7 @@ class Result:
         out = self._out
         columns = {"read_id": self.workload.read_id, "start_ns": out.start, "dur_ns": out.dur, "rtt_ns": out.rtt}
         columns |= {"bandwidth_ns": out.flow, "waiting_ns": out.wait}
-        columns["decode_ns"] = out.dur - out.rtt - out.flow - out.wait
+        columns |= {"decode_ns": out.dur - out.rtt - out.flow - out.wait - out.late, "late_ns": out.late}
         return pa.table(columns | {"think_ns": self.workload.think_ns})
 
     @cached_property
@@ -83,16 +85,28 @@ class Result:
     def above_bound(self) -> float:
         """How far the time to the last read lies above what no prefetch and no cache can beat; see `lower_bound`."""
         bound = int(lower_bound(self.workload, self.settings).sum())
-        return self.time_to_last_read_ns / bound - 1 if bound else 0.0
+        return int(self.ended_ns.sum()) / bound - 1 if bound else 0.0
 
     @property
     def time_to_last_read_ns(self) -> int:
-        """From each program's start to the end of its last read, summed over programs."""
-        return int(self.ended_ns.sum())
+        """From each program's start, or the end of the warm-up, to the end of its last read, summed over programs."""
+        return int(np.maximum(self._out.ended - np.maximum(self._out.began, self._count[Count.CUT]), 0).sum())
+
+    @cached_property
+    def clients(self) -> pd.DataFrame:
+        """By client: when it started, and the time to its last read."""
+        spent = np.concatenate([[0], np.cumsum(self.ended_ns)])
+        columns = {"start_ns": self.workload.client_start}
+        columns["time_to_last_read_ns"] = np.diff(spent[self.workload.client_first])
+        return pd.DataFrame(columns).rename_axis("client").reset_index()
 
     @cached_property
     def split(self) -> dict[str, int]:
-        """That time by what it was spent on, following in each program the thread whose read ended last."""
+        """That time by what it was spent on, following in each program the thread whose read ended last.
+
+        Of a warm-up nothing is left out. Thinking, or waiting until a read is due, is all that its reads do not
+        account for.
+        """
         chosen = np.concatenate([np.arange(0), *(self._last_thread(p) for p in range(len(self._out.began)))])
         out = self._out
         parts = {
@@ -100,13 +114,16 @@ class Result:
             "bandwidth": int(out.flow[chosen].sum()),
             "waiting": int(out.wait[chosen].sum()),
         }
-        parts["decode"] = int(out.dur[chosen].sum()) - sum(parts.values())
-        return parts | {"think": int(self.workload.think_ns[chosen].sum())}
+        late, inside = int(out.late[chosen].sum()), int(out.dur[chosen].sum())
+        parts["decode"] = inside - late - sum(parts.values())
+        return parts | {"think": int(self.ended_ns.sum()) - inside + late}
 
     @cached_property
     def totals(self) -> dict[str, Any]:
         """The numbers that tables are made of."""
         count, out = self._count, self._out
+        prefetched, used, late = (int(count[entry]) for entry in (Count.PREFETCHED, Count.USED, Count.LATE))
+        missed, counted = int(count[Count.CHUNKS]) - prefetched, out.dur[out.start >= count[Count.CUT]]
         asked = int(count[Count.HIT] + count[Count.WAITED] + count[Count.FETCHED])
         by_cause = {cause: int(self._requests[:, getattr(Request, cause.upper())].sum()) for cause in _BY_CAUSE}
         return {
@@ -127,10 +144,14 @@ class Result:
             "retries": int(count[Count.RETRIES]),
             "evictions": int(count[Count.EVICTIONS]),
             "bytes_evicted": int(count[Count.EVICTED]),
-            "wasted_prefetch_bytes": int(count[Count.WASTED] + out.ahead.sum()),
+            "wasted_prefetch_bytes": int(count[Count.WASTED]) + self._unread,
             "time_to_last_read_ns": self.time_to_last_read_ns,
-            "p50_ns": _quantile(out.dur, 0.50),
-            "p99_ns": _quantile(out.dur, 0.99),
+            "prefetch_accuracy": used / prefetched if prefetched else 0.0,
+            "prefetch_coverage": used / (used + missed) if used else 0.0,
+            "prefetch_lateness": min(late / used, 1.0) if used else 0.0,
+            "prefetch_late_ns": int(count[Count.LATE_NS]),
+            "p50_ns": _quantile(counted, 0.50),
+            "p99_ns": _quantile(counted, 0.99),
         }
 
     def events(self) -> pa.Table:
@@ -153,7 +174,8 @@ class Result:
 
     @property
     def _requests(self) -> I64:
-        rows: I64 = self._out.requests[: self._count[Count.REQUESTS]]
+        """Those after the warm-up."""
+        rows: I64 = self._out.requests[self._count[Count.CUT_REQUEST] : self._count[Count.REQUESTS]]
         return rows
 
     def _last_thread(self, program: int) -> I64:

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from storage.backend._shape import new_link
 from storage.errors import TraceError
-from storage.plan import REGISTERS, Batches, Layout, Segments, cut, new_state, plan_layout, plan_options
+from storage.plan import (
+    LONGEST,
+    REGISTERS,
+    Ahead,
+    Batches,
+    Layout,
+    Segments,
+    cut,
+    new_budget,
+    new_queue,
+    new_state,
+    plan_layout,
+    plan_options,
+    reach,
+    windows,
+)
+from workbench.policy.prefetch import Bound
 from workbench.replay._along import widened
 from workbench.replay._engine import DONE, run
 from workbench.replay._result import Result
 from workbench.replay._schedule import new_schedule
-from workbench.replay._settings import Settings, prefetch_rows
+from workbench.replay._settings import Settings, amplify_of, bind_prefetch
 from workbench.replay._workload import ImageLike, Workload
-from workbench.replay._world import COUNTERS, LOG_COLUMNS, REQUEST_COLUMNS, Actors, Model, Out, Trace, World
+from workbench.replay._world import (
+    COUNTERS,
+    LOG_COLUMNS,
+    OWN_COLUMNS,
+    REQUEST_COLUMNS,
+    Actors,
+    Model,
+    Out,
+    Own,
+    Suggesting,
+    Trace,
+    World,
+)
 
-__all__ = ["new_world", "replay"]
+__all__ = ["new_worlds", "replay"]
 
 
 def replay(
@@ -52,11 +80,13 @@ def replay(
     settings = settings or Settings()
     if image is not None:
         _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
-    world = new_world(workload, settings, record, settings.policy.compiled())
-    world = _run_through(world, compile_engine(run))
-    if settings.policy.errors:
-        raise settings.policy.errors.pop()
-    return Result(workload, settings, world, record)
+    bound = bind_prefetch(settings, workload)
+    worlds = new_worlds(workload, settings, record, settings.policy.compiled(), bound)
+    worlds = _run_through(worlds, compile_engine(run))
+    for errors in (settings.policy.errors, bound.errors):
+        if errors:
+            raise errors.pop()
+    return Result(workload, settings, worlds, record)
 
 
 def _check(workload: Workload, layout: Layout) -> None:
@@ -64,13 +94,14 @@ def _check(workload: Workload, layout: Layout) -> None:
         raise TraceError("the workload was laid over another image; use Workload.from_reads on this one")
 
 
-def _run_through(world: World, engine: Callable[[World], int]) -> World:
-    while engine(world) != DONE:
-        out = world.out
-        rows = 3 * len(world.layout.size) + 8
-        log = _longer(out.log, rows) if world.model.recording else out.log
-        world = world._replace(out=out._replace(requests=_longer(out.requests, 1), log=log))
-    return world
+def _run_through(worlds: Sequence[World], engine: Callable[[Sequence[World]], int]) -> Sequence[World]:
+    while engine(worlds) != DONE:
+        out = worlds[0].out
+        rows = 3 * len(worlds[0].layout.size) + 8
+        log = _longer(out.log, rows) if worlds[0].model.recording else out.log
+        out = out._replace(requests=_longer(out.requests, 1), log=log)
+        worlds = [world._replace(out=out) for world in worlds]
+    return worlds
 
 
 def _longer(table: Any, rows: int) -> Any:
@@ -80,21 +111,27 @@ def _longer(table: Any, rows: int) -> Any:
     return longer
 
 
-def new_world(workload: Workload, settings: Settings, record: bool, policy: Any) -> World:
-    """Everything at rest; `policy` holds the five functions in the form that the engine is run in."""
-    layout, link, cpu = workload.layout, settings.link, settings.cpu
-    options = plan_options(settings.plan, settings.amplify_io, workload.version, settings.prefetch_batch)
-    ahead = prefetch_rows(settings.prefetch, workload)
-    workload = widened(workload, settings.amplify_io)
-    planned = settings.prefetch
-    batches = planned.first if isinstance(planned, Batches) else cut(layout, options, ahead).first
-    segments = _with_prefetch(workload.segments, layout, ahead)
-    chunks, reads, threads = len(layout.size), len(workload), len(workload.thread_first) - 1
-    workers = settings.prefetch_workers if len(ahead) else 0
+def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any, bound: Bound) -> Sequence[World]:
+    """Everything at rest, by client; `policy` holds the five functions in the form that the engine is run in."""
+    layout, cpu, amplify = workload.layout, settings.cpu, amplify_of(settings, workload)
+    options = plan_options(settings.plan, amplify, workload.version, settings.prefetch_batch)
+    workload = widened(workload, reach(amplify))
+    listed = bound.rows if isinstance(bound.rows, Batches) else cut(layout, options, bound.rows)
+    clients, threads = len(workload.client_start), len(workload.thread_first) - 1
+    workers = settings.prefetch_workers if len(listed.rows) or bound.ahead else 0
+    segments = _with_prefetch(workload.segments, layout, listed.rows, clients * workers if bound.ahead else 0)
+    chunks, actors = len(layout.size), threads + clients * workers
+    window = windows(amplify, chunks) * (workload.version != 5)
     capacity = None if settings.policy.name == "none" else settings.capacity
-    return World(
+    marks = None if capacity is None else settings.watermarks
+    on_read = bound.compiled()
+    first = World(
         layout=layout,
-        state=new_state(chunks, capacity, *settings.policy.arena(chunks)),
+        state=new_state(chunks, capacity, *settings.policy.arena(chunks), marks, window),
+        own=np.zeros(OWN_COLUMNS, np.int64),
+        ahead=_suggesting(bound, on_read, chunks),
+        unread=np.zeros(chunks, np.int64),
+        budget=_budget(settings.prefetch_bandwidth, 0),
         options=options,
         policy=policy,
         segments=segments,
@@ -103,10 +140,11 @@ def new_world(workload: Workload, settings: Settings, record: bool, policy: Any)
             first=workload.first,
             size=_sizes(workload),
             think=workload.think_ns,
+            due=workload.due_ns,
             thread_first=workload.thread_first,
             program_first=workload.program_first,
-            batch_first=batches + len(workload.segments.chunk),
-            single=_singles(layout, options.amplify),
+            batch_first=listed.first + len(workload.segments.chunk),
+            single=_singles(layout, window) if options.limit == 0 else np.zeros(chunks, np.uint8),
         ),
         model=Model(
             hit=cpu.hit_ns,
@@ -114,13 +152,51 @@ def new_world(workload: Workload, settings: Settings, record: bool, policy: Any)
             fetch=cpu.fetch_ns,
             decode=cpu.decode_ns_per_mib,
             recording=int(record),
+            reactive=int(bound.ahead is not None),
+            open_loop=int(settings.loop == "open"),
+            warm_up=settings.warm_up or -1,
         ),
-        link=new_link(link),
-        actors=_actors(threads + workers, link.connections),
-        schedule=new_schedule(threads + workers),
+        link=new_link(settings.link),
+        actors=_actors(_client_of_actors(workload, workers), settings.link.connections),
+        schedule=new_schedule(actors),
         count=np.zeros(COUNTERS, np.int64),
-        out=_out(reads, len(workload.programs), len(segments.chunk), chunks),
+        out=_out(len(workload), len(workload.programs), len(segments.chunk), chunks),
     )
+    worlds = [
+        first._replace(
+            state=type(first.state)(*(array.copy() for array in first.state)),
+            own=first.own.copy(),
+            ahead=_suggesting(bound, on_read, chunks),
+            unread=first.unread.copy(),
+            budget=_budget(settings.prefetch_bandwidth, start),
+        )
+        for start in workload.client_start.tolist()
+    ]
+    for client, world in enumerate(worlds):
+        world.own[[Own.PROGRAM, Own.PROGRAMS]] = workload.client_first[client : client + 2]
+        world.own[[Own.WORKER, Own.WORKERS]] = threads + client * workers, threads + (client + 1) * workers
+        world.own[Own.START] = workload.client_start[client]
+    return worlds
+
+
+def _budget(bandwidth: int, start: int) -> Any:
+    return new_budget(bandwidth, start) if bandwidth else np.zeros(4, np.int64)
+
+
+def _suggesting(bound: Bound, on_read: Any, chunks: int) -> Suggesting:
+    """A client's prefetch policy, with memory of its own."""
+    ints, floats = np.zeros(1, np.int64), np.zeros(1, np.float64)
+    if bound.ahead is not None:
+        ints, floats = np.asarray(bound.ahead.ints), np.asarray(bound.ahead.floats)
+    queue = new_queue(chunks if bound.ahead else 1)
+    return Suggesting(
+        Ahead(on_read, ints.copy(), floats.copy()), queue, ints, floats, np.zeros(max(chunks, 1), np.int64)
+    )
+
+
+def _client_of_actors(workload: Workload, workers: int) -> Any:
+    threads, clients = workload.program_first[workload.client_first], len(workload.client_start)
+    return np.concatenate([np.repeat(np.arange(clients), np.diff(threads)), np.repeat(np.arange(clients), workers)])
 
 
 def _sizes(workload: Workload) -> Any:
@@ -128,30 +204,35 @@ def _sizes(workload: Workload) -> Any:
     return np.diff(total[workload.first])
 
 
-def _singles(layout: Layout, amplify: int) -> Any:
+def _singles(layout: Layout, window: Any) -> Any:
     following = np.append(layout.unit[1:], -1) == layout.unit
-    near = (layout.end[1:] <= layout.start[:-1] + amplify) & (layout.blob[1:] == layout.blob[:-1])
+    near = (layout.end[1:] <= layout.start[:-1] + window[:-1]) & (layout.blob[1:] == layout.blob[:-1])
     alone = (layout.unit == np.arange(len(layout.unit))) & ~following & ~np.append(near, np.False_)
     return alone.view(np.uint8)
 
 
-def _with_prefetch(segments: Segments, layout: Layout, rows: Any) -> Segments:
-    """Segments of reads and, behind them, those of the prefetch list: whole chunks."""
-    if not len(rows):
+def _with_prefetch(segments: Segments, layout: Layout, rows: Any, workers: int) -> Segments:
+    """Segments of reads; behind them those of the prefetch list, whole chunks; and room for each worker's batch."""
+    room = np.zeros(workers * LONGEST, np.int64)
+    if not len(rows) and not len(room):
         return segments
     return Segments(
-        chunk=np.concatenate([segments.chunk, rows]),
-        offset=np.concatenate([segments.offset, np.zeros(len(rows), np.int64)]),
-        length=np.concatenate([segments.length, layout.size[rows]]),
+        chunk=np.concatenate([segments.chunk, rows, room]),
+        offset=np.concatenate([segments.offset, np.zeros(len(rows), np.int64), room]),
+        length=np.concatenate([segments.length, layout.size[rows], room]),
     )
 
 
-def _actors(actors: int, connections: int) -> Actors:
+def _actors(client: Any, connections: int) -> Actors:
+    actors = len(client)
+
     def column(length: int = actors, fill: int = 0) -> Any:
         return np.full(length, fill, np.int64)
 
     return Actors(
         reg=np.zeros((actors, REGISTERS), np.int64),
+        client=client.astype(np.int64),
+        late=column(),
         phase=column(),
         job=column(),
         since=column(),
@@ -175,12 +256,12 @@ def _out(reads: int, programs: int, segments: int, chunks: int) -> Out:
         rtt=column(reads),
         flow=column(reads),
         wait=column(reads),
+        late=column(reads),
         began=column(programs),
         ended=column(programs),
         requests=np.zeros((256, REQUEST_COLUMNS), np.int64),
         log=np.zeros((0, LOG_COLUMNS), np.int64),
         waited=column(segments, np.uint8),
         fresh=column(chunks, np.uint8),
-        ahead=column(chunks),
         victims=column(chunks),
     )

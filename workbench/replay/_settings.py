@@ -10,16 +10,18 @@ import numpy.typing as npt
 
 from storage.backend import Link
 from storage.errors import ConfigError
-from storage.plan import PLANS, Batches
+from storage.plan import PLANS, Amplify, Batches, plan_options
 from workbench import policy
-from workbench.policy import EvictionPolicy
+from workbench.policy import EvictionPolicy, amplify, prefetch
+from workbench.policy.prefetch import Bound, Known, PrefetchPolicy
 from workbench.replay._cpu import Cpu
 from workbench.replay._workload import Workload
 
-__all__ = ["PREFETCH", "Settings", "prefetch_rows"]
+__all__ = ["LOOPS", "PREFETCH", "Settings", "amplify_of", "bind_prefetch", "prefetch_rows"]
 
-PREFETCH = ("none", "first program", "whole blob")
-"""Prefetch lists by name."""
+LOOPS = ("closed", "open")
+PREFETCH = prefetch.names()
+"""Prefetch policies by name."""
 
 
 @dataclass(frozen=True)
@@ -31,40 +33,56 @@ class Settings:
     plan
         ``exact`` or ``reference``; see `storage.plan`.
     amplify_io
-        Bytes of the blob, from a request's first chunk on, that are fetched along.
+        Bytes of the blob, from a request's first chunk on, that are fetched along; or a policy, or the name of
+        one, see `workbench.policy.amplify`.
     capacity
         Uncompressed bytes that the cache may hold; None for no bound.
+    watermarks
+        The low and the high one, in bytes, by default the capacity both; see `storage.plan.new_state`.
     eviction
         A name that `workbench.policy.get` knows, or a policy.
     prefetch
         Chunk rows to fetch in the background from the start, in that order, or the requests that
-        `storage.plan.plan_prefetch` makes of an image's wishes; or ``none``, ``first program`` (the
-        chunks that the first program reads), ``whole blob`` (all chunks).
+        `storage.plan.plan_prefetch` makes of an image's wishes; or a policy, or the name of one, see
+        `workbench.policy.prefetch`.
     prefetch_workers
-        How many fetch them.
+        How many fetch them, in each client.
     prefetch_batch
-        Bytes up to which neighbours in that list are fetched with one request; by default `amplify_io`.
+        Bytes up to which neighbours in that list are fetched with one request; by default as those of users.
+    prefetch_bandwidth
+        Bytes a second that they may ask for, 0 for no limit; see `storage.plan.new_budget`.
     link
         A `storage.backend.Link`.
     cpu
         See `Cpu`, and `calibrate`, which takes it from a live run.
+    loop
+        ``closed``: a thread's next read waits for its last, plus think time. ``open``: it is due at the time
+        that was recorded, begins then or when its thread is free, and takes as long as since it was due.
+    warm_up
+        Reads, in the order in which they begin, of which nothing is counted in totals.
     """
 
     plan: str = "exact"
-    amplify_io: int = 1 << 20
+    amplify_io: int | str | Amplify = 1 << 20
     capacity: int | None = None
     eviction: str | EvictionPolicy = "none"
-    prefetch: str | Sequence[int] | Batches | None = None
+    watermarks: tuple[int, int] | None = None
+    prefetch: str | Sequence[int] | Batches | PrefetchPolicy | None = None
     prefetch_workers: int = 1
     prefetch_batch: int | None = None
+    prefetch_bandwidth: int = 0
     link: Link = field(default_factory=Link)
     cpu: Cpu = field(default_factory=Cpu)
+    loop: str = "closed"
+    warm_up: int = 0
 
     def __post_init__(self) -> None:
-        if self.plan not in PLANS:
-            raise ConfigError(f"no plan {self.plan!r}; there are {', '.join(PLANS)}", field="plan")
-        for name in ("amplify_io", "prefetch_workers", "prefetch_batch", "capacity"):
-            if (getattr(self, name) or 0) < 0:
+        for name, known in (("plan", PLANS), ("loop", LOOPS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"no {name} {getattr(self, name)!r}; there are {', '.join(known)}", field=name)
+        for name in ("amplify_io", "prefetch_workers", "prefetch_batch", "prefetch_bandwidth", "capacity", "warm_up"):
+            value = getattr(self, name) or 0
+            if isinstance(value, int) and value < 0:
                 raise ConfigError("cannot be negative", field=name)
 
     @property
@@ -76,29 +94,39 @@ class Settings:
         return chosen
 
 
-def prefetch_rows(prefetch: str | Sequence[int] | Batches | None, workload: Workload) -> npt.NDArray[np.int64]:
-    """The chunk rows that a prefetch setting stands for.
+def amplify_of(settings: Settings, workload: Workload) -> int | Amplify:
+    """How far requests of a workload are widened.
 
     Raises
     ------
     ConfigError
-        If there is no prefetch of that name, or no such row.
+        If there is no policy of that name.
     """
-    chunks = len(workload.layout.size)
-    if isinstance(prefetch, str):
-        return _named(prefetch, workload)
-    listed = prefetch.rows if isinstance(prefetch, Batches) else prefetch
-    rows = np.asarray([] if listed is None else listed, np.int64)
-    if len(rows) and not 0 <= rows.min() <= rows.max() < chunks:
-        raise ConfigError("a prefetch list names a chunk that the image does not have", field="prefetch")
-    return rows
+    if isinstance(settings.amplify_io, str):
+        return amplify.get(settings.amplify_io, workload.touched, workload.layout)
+    return settings.amplify_io
 
 
-def _named(name: str, workload: Workload) -> npt.NDArray[np.int64]:
-    if name == "none":
-        return np.zeros(0, np.int64)
-    if name == "whole blob":
-        return np.arange(len(workload.layout.size))
-    if name == "first program":
-        return workload.chunks_of(0)
-    raise ConfigError(f"no prefetch {name!r}; there are {', '.join(PREFETCH)}", field="prefetch")
+def bind_prefetch(settings: Settings, workload: Workload) -> Bound:
+    """What a prefetch setting means for a workload.
+
+    Raises
+    ------
+    ConfigError
+        If there is no prefetch of that name, no such row, or it needs an image and there is none.
+    """
+    chosen = settings.prefetch
+    if isinstance(chosen, str):
+        chosen = prefetch.get(chosen)
+    elif not isinstance(chosen, PrefetchPolicy):
+        chosen = prefetch.rows([] if chosen is None else chosen)
+    options = plan_options(settings.plan, amplify_of(settings, workload), workload.version, settings.prefetch_batch)
+    return chosen.bind(Known(workload.layout, options, workload.image, workload))
+
+
+def prefetch_rows(
+    chosen: str | Sequence[int] | Batches | PrefetchPolicy | None, workload: Workload
+) -> npt.NDArray[np.int64]:
+    """The chunk rows that a prefetch setting has fetched from the start; see `bind_prefetch`."""
+    bound = bind_prefetch(Settings(prefetch=chosen), workload)
+    return bound.rows.rows if isinstance(bound.rows, Batches) else bound.rows

@@ -53,6 +53,12 @@ class Workload:
         Their names, in the order they ran.
     layout
         Of the image that the segments are rows of.
+    due_ns : (reads,) int64
+        When each read began, from its program's start; by default as if each thread only thought.
+    client_first : (clients + 1,) int64
+        Where each client's programs begin; by default there is one client.
+    client_start : (clients,) int64
+        When each client's first program starts.
     inode : (reads,) int64
         Rows of the files.
     image
@@ -71,6 +77,15 @@ class Workload:
     layout: Layout
     inode: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     image: Any = None
+    due_ns: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    client_first: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    client_start: I64 = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.due_ns) != len(self.read_id):
+            object.__setattr__(self, "due_ns", _after_each_other(self.think_ns, self.thread_first))
+        if len(self.client_first) == 0:
+            object.__setattr__(self, "client_first", np.array([0, len(self.programs)], np.int64))
 
     @classmethod
     def from_reads(cls, reads: pa.Table, image: ImageLike) -> Workload:
@@ -102,16 +117,19 @@ class Workload:
         thread_first, thread_program = _threads(program[order], columns["thread"])
         path, paths = _codes(reads["path"])
         rows = np.array([image.lookup(name) for name in paths], np.int64)[path[order]]
+        program_first = np.searchsorted(thread_program, np.arange(len(programs) + 1)).astype(np.int64)
+        think = np.maximum(columns["think_ns"], 0)
         first, segments = _segments(image, path[order], paths, columns["offset"], columns["length"])
         return cls(
             read_id=columns["read_id"],
-            think_ns=np.maximum(columns["think_ns"], 0),
+            think_ns=think,
             offset=columns["offset"],
             length=columns["length"],
             first=first,
             segments=segments,
             thread_first=thread_first,
-            program_first=np.searchsorted(thread_program, np.arange(len(programs) + 1)).astype(np.int64),
+            program_first=program_first,
+            due_ns=_since_start(columns["t_ns"], think, thread_first, program_first),
             programs=programs,
             layout=plan_layout(image.chunks),
             inode=rows,
@@ -135,6 +153,16 @@ class Workload:
     def touched_bytes(self) -> int:
         """Their uncompressed bytes: what a cache needs to hold in order to never evict."""
         return int(self.layout.size[self.touched].sum())
+
+    @property
+    def first_use(self) -> I64:
+        """Rows of chunks in the order in which reads first need them, as recorded."""
+        program = np.searchsorted(self.thread_first[self.program_first], np.arange(len(self)), "right")
+        rank = np.empty(len(self), np.int64)
+        rank[np.lexsort((self.due_ns, program))] = np.arange(len(self))
+        read = np.repeat(np.arange(len(self)), np.diff(self.first))
+        chunk = self.segments.chunk[np.argsort(rank[read], kind="stable")]
+        return chunk[np.sort(np.unique(chunk, return_index=True)[1])]
 
     def chunks_of(self, program: int) -> I64:
         """Rows of chunks that a program needs, ascending: so neighbours merge, which is how nydusd prefetches files."""
@@ -166,6 +194,21 @@ def _threads(program: I64, thread: I64) -> tuple[I64, I64]:
     """Where each thread's reads begin, and each thread's program; reads are sorted by both."""
     new = np.flatnonzero((np.diff(program, prepend=-1) != 0) | (np.diff(thread, prepend=-1) != 0))
     return np.append(new, len(program)).astype(np.int64), program[new]
+
+
+def _after_each_other(think: I64, thread_first: I64) -> I64:
+    total = np.concatenate([[0], np.cumsum(think)])
+    return total[1:] - np.repeat(total[thread_first[:-1]], np.diff(thread_first))
+
+
+def _since_start(t: I64, think: I64, thread_first: I64, program_first: I64) -> I64:
+    """Times from the start of each program, which is where its earliest first read's think time begins."""
+    due = t.copy()
+    for begin, end in zip(thread_first[program_first[:-1]], thread_first[program_first[1:]], strict=True):
+        if begin < end:
+            firsts = thread_first[:-1][(thread_first[:-1] >= begin) & (thread_first[:-1] < end)]
+            due[begin:end] -= (t[firsts] - think[firsts]).min()
+    return np.maximum(due, 0)
 
 
 def _segments(image: ImageLike, path: I64, paths: tuple[str, ...], offset: I64, length: I64) -> tuple[I64, Segments]:

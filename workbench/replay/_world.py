@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from storage.backend._link import LinkState
-from storage.plan import Layout, Options, Policy, Segments, State
+from storage.plan import Ahead, Layout, Options, Policy, Queue, Segments, State
 from workbench.replay._schedule import Schedule
 
 __all__ = [
@@ -17,11 +17,14 @@ __all__ = [
     "Counters",
     "Log",
     "Model",
+    "OWN_COLUMNS",
     "Out",
+    "Own",
     "Phase",
     "Phases",
     "Request",
     "Requests",
+    "Suggesting",
     "Trace",
     "World",
 ]
@@ -34,8 +37,8 @@ class Trace(NamedTuple):
     ----------
     first : (reads + 1,) int64
         Where the read's segments begin.
-    size, think : (reads,) int64
-        Bytes asked; nanoseconds since the thread's last read, or the program's start.
+    size, think, due : (reads,) int64
+        Bytes asked; nanoseconds since the thread's last read, or the program's start; and since the program's start.
     thread_first : (threads + 1,) int64
         Where the thread's reads begin.
     program_first : (programs + 1,) int64
@@ -49,6 +52,7 @@ class Trace(NamedTuple):
     first: Any
     size: Any
     think: Any
+    due: Any
     thread_first: Any
     program_first: Any
     batch_first: Any
@@ -56,13 +60,19 @@ class Trace(NamedTuple):
 
 
 class Model(NamedTuple):
-    """The CPU: nanoseconds, and nanoseconds for each MiB."""
+    """The CPU, in nanoseconds, and nanoseconds for each MiB; and what is done beyond reading, 0 for no.
+
+    `reactive`: whether a policy answers reads. `warm_up`: reads before anything counts, negative for none.
+    """
 
     hit: int
     copy: int
     fetch: int
     decode: int
     recording: int
+    reactive: int
+    open_loop: int
+    warm_up: int
 
 
 class Phases(NamedTuple):
@@ -90,6 +100,10 @@ class Actors(NamedTuple):
     ----------
     reg : (actors, REGISTERS)
         Registers of the read or batch under way.
+    client
+        Whose it is.
+    late
+        Whether it waits for a prefetch.
     phase
     job
         The read, or the batch.
@@ -112,6 +126,8 @@ class Actors(NamedTuple):
     """
 
     reg: Any
+    client: Any
+    late: Any
     phase: Any
     job: Any
     since: Any
@@ -128,32 +144,53 @@ class Counters(NamedTuple):
     """Entries of `World.count`."""
 
     LINK_CHANGE: int = 0  # when the next transfer ends, or may be faster
-    STARTED: int = 1  # programs so far; the last is under way
-    ALIVE: int = 2  # threads of it that still read
-    BUSY: int = 3  # workers with a request under way
-    WAITING: int = 4  # threads that wait for a chunk
-    BATCH: int = 5  # the next to be taken
-    QUEUED: int = 6  # ends of the ring
-    UNQUEUED: int = 7
-    REQUESTS: int = 8  # rows used
-    FAILURES: int = 9  # reads
-    LOGGED: int = 10
-    LANDED: int = 11  # requests that are over
-    HIT: int = 12  # bytes by where they came from
-    WAITED: int = 13
-    FETCHED: int = 14
-    CHUNKS: int = 15  # fetched
-    DECODED: int = 16  # bytes
-    EVICTIONS: int = 17
-    EVICTED: int = 18  # bytes
-    WASTED: int = 19  # bytes prefetched and gone unread
-    HITS: int = 20  # how often
-    WAITS: int = 21
-    RETRIES: int = 22
+    BEGUN: int = 1  # reads
+    QUEUED: int = 2  # ends of the ring
+    UNQUEUED: int = 3
+    REQUESTS: int = 4  # rows used
+    LOGGED: int = 5
+    LANDED: int = 6  # requests that are over
+    CUT: int = 7  # when the warm-up was over
+    CUT_REQUEST: int = 8  # the first request after it
+    STARTED: int = 9  # whether time has begun
+    HIT: int = 10  # from here on totals: bytes by where they came from
+    WAITED: int = 11
+    FETCHED: int = 12
+    CHUNKS: int = 13  # fetched
+    DECODED: int = 14  # bytes
+    EVICTIONS: int = 15
+    EVICTED: int = 16  # bytes
+    WASTED: int = 17  # bytes prefetched and gone unread
+    HITS: int = 18  # how often
+    WAITS: int = 19
+    RETRIES: int = 20
+    FAILURES: int = 21  # reads
+    PREFETCHED: int = 22  # chunks
+    USED: int = 23  # of them, that were read
+    LATE: int = 24  # waits for a prefetch
+    LATE_NS: int = 25
 
 
 Count = Counters()
 COUNTERS = len(Count)
+
+
+class Owned(NamedTuple):
+    """Entries of `World.own`: what each client has of its own."""
+
+    PROGRAM: int = 0  # the next to start
+    PROGRAMS: int = 1  # where its programs end
+    ALIVE: int = 2  # threads of the one under way that still read
+    BUSY: int = 3  # workers with a request under way
+    WAITING: int = 4  # threads that wait for a chunk
+    BATCH: int = 5  # the next to be taken
+    WORKER: int = 6  # its first worker
+    WORKERS: int = 7  # where its workers end
+    START: int = 8  # when its first program does
+
+
+Own = Owned()
+OWN_COLUMNS = len(Own)
 
 
 class Requests(NamedTuple):
@@ -174,6 +211,7 @@ class Requests(NamedTuple):
     PREFETCH: int = 12
     TRIES: int = 13
     FAILED: int = 14
+    CLIENT: int = 15
 
 
 Request = Requests()
@@ -210,8 +248,9 @@ class Out(NamedTuple):
 
     Attributes
     ----------
-    start, dur, rtt, flow, wait : (reads,) int64
-        When the read began, how long it took, and of that: until first bytes, while bytes flowed, for others' fetches.
+    start, dur, rtt, flow, wait, late : (reads,) int64
+        When the read began, how long it took, and of that: until first bytes, while bytes flowed, for others' fetches,
+        and, where it has a time at which it is due, until its thread was free.
     began, ended : (programs,) int64
         When the program began, and when its last read ended.
     requests : (n, REQUEST_COLUMNS) int64
@@ -220,8 +259,6 @@ class Out(NamedTuple):
         Whether the segment was waited for.
     fresh : (chunks,) uint8
         Scratch: whether an arriving chunk had been there already.
-    ahead : (chunks,) int64
-        Bytes of the chunk that were prefetched and not read so far.
     victims : (chunks,) int64
         Scratch.
     """
@@ -231,21 +268,54 @@ class Out(NamedTuple):
     rtt: Any
     flow: Any
     wait: Any
+    late: Any
     began: Any
     ended: Any
     requests: Any
     log: Any
     waited: Any
     fresh: Any
-    ahead: Any
     victims: Any
 
 
+class Suggesting(NamedTuple):
+    """A prefetch policy that answers reads.
+
+    Attributes
+    ----------
+    policy, queue
+        See `storage.plan.suggest`.
+    ints, floats
+        The policy's memory as it is when a program starts.
+    out : (chunks,) int64
+        Scratch.
+    """
+
+    policy: Ahead
+    queue: Queue
+    ints: Any
+    floats: Any
+    out: Any
+
+
 class World(NamedTuple):
-    """Everything."""
+    """Everything, as one client sees it: its own are `state`, `own`, `ahead`, `unread` and `budget`.
+
+    Attributes
+    ----------
+    own : (OWN_COLUMNS,) int64
+    unread : (chunks,) int64
+        Bytes of the chunk that were prefetched and not read so far.
+    budget : (4,) int64
+        How fast prefetch may ask, see `storage.plan.new_budget`; of rate 0 where that does not matter.
+    """
 
     layout: Layout
     state: State
+    own: Any
+    ahead: Suggesting
+    unread: Any
+    budget: Any
     options: Options
     policy: Policy
     segments: Segments

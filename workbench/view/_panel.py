@@ -10,9 +10,11 @@ import ipywidgets as widgets
 import pyarrow as pa
 
 from storage.errors import StorageError
+from storage.plan import reach
 from workbench import policy
 from workbench.layout import Tables
 from workbench.replay import Settings, Workload, replay
+from workbench.replay._settings import amplify_of
 from workbench.view._compare import compare
 from workbench.view._debounce import Debounced
 from workbench.view._heat import heat_map
@@ -84,7 +86,7 @@ class Panel(widgets.VBox):
         online = [name for name in policy.names() if not policy.get(name).offline]
         self.eviction = widgets.Dropdown(options=online, value=given.policy.name, description="eviction")
         self.cache = _slider("cache", _SHARES, held, lambda x: f"{x} %")
-        self.amplify = _slider("amplify_io", _AMPLIFY, given.amplify_io, share)
+        self.amplify = _slider("amplify_io", _AMPLIFY, reach(amplify_of(given, self._workload)), share)
         self.rtt = _slider("round trip", _RTT_MS, given.link.rtt_ns / 1e6, lambda x: f"{x:g} ms")
         mbit = given.link.bandwidth / _BYTES_PER_MBIT
         self.bandwidth = _slider("bandwidth", _MBIT, mbit, lambda x: f"{x:g} Mbit/s")

@@ -172,11 +172,11 @@ def test_prefetch_batches(table: Callable[..., Layout]) -> None:
 def test_options_by_name() -> None:
     """Under `reference` anything below 128 KiB counts as 128 KiB; under `exact` only batches do."""
     small, large = 128 << 10, 1 << 20
-    assert plan_options("exact", 0) == (0, 0, small, small >> 7, small)
-    assert plan_options("exact", large) == (0, large, large, large >> 7, large)
-    assert plan_options("exact", 0, prefetch_batch=large) == (0, 0, small, small >> 7, large)
-    assert plan_options("reference", 0) == (1, small, small, small >> 7, small)
-    assert plan_options("reference", large, prefetch_batch=1) == (1, large, large, large >> 7, small)
+    assert plan_options("exact", 0) == (0, 0, small, small >> 7, small, 0)
+    assert plan_options("exact", large) == (0, large, large, large >> 7, large, 0)
+    assert plan_options("exact", 0, prefetch_batch=large) == (0, 0, small, small >> 7, large, 0)
+    assert plan_options("reference", 0) == (1, small, small, small >> 7, small, 0)
+    assert plan_options("reference", large, prefetch_batch=1) == (1, large, large, large >> 7, small, 0)
     with pytest.raises(ConfigError) as refused:
         plan_options(prefetch_batch=(256 << 20) + 1)
     assert refused.value.where == {"field": "prefetch_batch"}

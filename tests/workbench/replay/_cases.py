@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from storage.backend import Link
 from storage.plan import Layout, Segments
+from workbench.policy import amplify, prefetch
 from workbench.replay import Cpu, Settings, Workload
 
 __all__ = ["cases", "layout_of", "workload_of"]
@@ -34,9 +35,15 @@ def layout_of(rng: np.random.Generator, chunks: int, blobs: int = 1) -> Layout:
 
 
 def workload_of(
-    rng: np.random.Generator, layout: Layout, reads: int, threads: int = 1, programs: int = 1, think: int = 50_000
+    rng: np.random.Generator,
+    layout: Layout,
+    reads: int,
+    threads: int = 1,
+    programs: int = 1,
+    think: int = 50_000,
+    clients: int = 1,
 ) -> Workload:
-    """Reads of up to five chunks, mostly neighbours, some of nothing, shared out over threads and programs."""
+    """Reads of up to five chunks, mostly neighbours, some of nothing, shared out over threads, programs and clients."""
     chunks, parts, counts = len(layout.size), [], []
     for _ in range(reads):
         count = int(rng.integers(0, 6))
@@ -52,7 +59,7 @@ def workload_of(
     length = layout.size[chunk] - offset
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     total = np.concatenate([[0], np.cumsum(length)])
-    threads_in_all = threads * programs
+    threads_in_all = threads * programs * clients
     return Workload(
         read_id=rng.permutation(reads) * 3,
         think_ns=rng.integers(0, 3, reads) * think,
@@ -62,29 +69,49 @@ def workload_of(
         segments=Segments(chunk, offset, length),
         thread_first=np.linspace(0, reads, threads_in_all + 1).astype(np.int64),
         program_first=np.arange(0, threads_in_all + 1, threads, dtype=np.int64),
-        programs=tuple(f"program {i}" for i in range(programs)),
+        programs=tuple(f"program {i}" for i in range(programs * clients)),
         layout=layout,
+        client_first=np.arange(0, programs * clients + 1, programs, dtype=np.int64),
+        client_start=rng.integers(0, 2, clients) * think,
     )
 
 
+_WINDOWS = st.sampled_from([0, 40_000, 200_000, 1 << 20])
+_AMPLIFY = st.sampled_from([amplify.none(), amplify.adaptive(400_000, 20_000), "profile", "fixed=64KiB"])
+_PREFETCH = st.sampled_from(
+    [prefetch.sequential(1, 5), prefetch.span(100_000, background=False), prefetch.mithril(2, 20, 4), prefetch.pg(4, 2)]
+)
+_NAMED = [name for name in prefetch.names() if name not in ("table", "landmark", "directory")]  # which need an image
+
+
 @st.composite
-def cases(draw: st.DrawFn, calm: bool = False, **fixed: object) -> tuple[Workload, Settings]:
-    """A workload, and settings for it; `fixed` ones are as given. On a `calm` link nothing is refused."""
+def cases(draw: st.DrawFn, calm: bool = False, plain: bool = False, **fixed: object) -> tuple[Workload, Settings]:
+    """A workload, and settings for it; `fixed` ones are as given.
+
+    A `plain` one has one client in a closed loop, and no warm-up; a `calm` one besides a link that refuses nothing.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     layout = layout_of(rng, draw(st.integers(6, 40)), draw(st.integers(1, 2)))
     threads, programs = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    reads = draw(st.integers(threads * programs, 80))
-    workload = workload_of(rng, layout, reads, threads, programs, draw(st.sampled_from([0, 1_000, 5_000_000])))
+    plain = plain or calm
+    clients = 1 if plain else draw(st.sampled_from([1, 1, 2, 3]))
+    reads = draw(st.integers(threads * programs * clients, 80))
+    think = draw(st.sampled_from([0, 1_000, 5_000_000]))
+    workload = workload_of(rng, layout, reads, threads, programs, think, clients)
     share = draw(st.sampled_from([None, 0.05, 0.2, 0.5, 1.0]))
+    capacity = None if share is None else int(layout.size.sum() * share)
+    marks = None if capacity is None else draw(st.sampled_from([None, (0, capacity), (capacity // 4, capacity // 2)]))
     rows = st.lists(st.integers(0, len(layout.size) - 1), max_size=30)
     settings = {
-        "plan": draw(st.sampled_from(["exact", "reference"])),
-        "amplify_io": draw(st.sampled_from([0, 40_000, 200_000, 1 << 20])),
-        "capacity": None if share is None else int(layout.size.sum() * share),
+        "plan": (plan := draw(st.sampled_from(["exact", "reference"]))),
+        "amplify_io": draw(_WINDOWS if plan == "reference" else st.one_of(_WINDOWS, _AMPLIFY)),
+        "capacity": capacity,
+        "watermarks": marks,
         "eviction": draw(st.sampled_from(["none", "fifo", "lru", "sieve"])),
-        "prefetch": draw(st.one_of(st.sampled_from(["none", "first program", "whole blob"]), rows)),
+        "prefetch": draw(st.one_of(st.sampled_from(_NAMED), rows, _PREFETCH)),
         "prefetch_workers": draw(st.integers(1, 3)),
         "prefetch_batch": draw(st.sampled_from([None, 0, 300_000])),
+        "prefetch_bandwidth": draw(st.sampled_from([0, 0, 1, 20_000_000])),
         "link": Link(
             rtt_ns=draw(st.sampled_from([0, 1, 1_000_000, 900_000_000])),
             bandwidth=draw(st.sampled_from([1_000_000, 24_999_999, 10**9])),
@@ -98,5 +125,7 @@ def cases(draw: st.DrawFn, calm: bool = False, **fixed: object) -> tuple[Workloa
             retries=draw(st.integers(0, 2)),
         ),
         "cpu": Cpu(*draw(st.tuples(*[st.sampled_from([0, 1, 777, 1_000_000])] * 4))),
+        "loop": "closed" if plain else draw(st.sampled_from(["closed", "closed", "open"])),
+        "warm_up": 0 if plain else draw(st.sampled_from([0, 0, 7])),
     }
     return workload, Settings(**{**settings, **fixed})  # type: ignore[arg-type]

@@ -30,15 +30,22 @@ COUNTED = (
 def assert_same(result: Result, model: Model) -> None:
     """Every time, every request and every count of the two is the same."""
     reads = result.reads
-    times = np.stack([reads[f"{part}_ns"] for part in ("start", "dur", "rtt", "bandwidth", "waiting")], axis=1)
+    parts = ("start", "dur", "rtt", "bandwidth", "waiting", "late")
+    times = np.stack([reads[f"{part}_ns"] for part in parts], axis=1)
     np.testing.assert_array_equal(times, model.times)
     ids = np.append(result.workload.read_id, -1)
-    expected = [{**row, "read_id": ids[row["read"]]} for row in model.requests]
+    expected = [{**row, "read_id": ids[row["read"]]} for row in model.requests[model.cut_request :]]
     for mine, other in zip(result.requests.to_pylist(), expected, strict=True):
         assert mine == {name: other[name] for name in mine}
     assert {name: result.totals[name] for name in COUNTED} == {name: model.totals[name] for name in COUNTED}
-    assert result.totals["wasted_prefetch_bytes"] == model.totals["wasted"] + sum(model.ahead.values())
-    assert result.time_to_last_read_ns == sum(model.ended) - sum(model.began)
+    unread = sum(sum(client.unread.values()) for client in model.clients)
+    assert result.totals["wasted_prefetch_bytes"] == model.totals["wasted"] + unread
+    used, prefetched, late = (model.totals[name] for name in ("used", "prefetched", "late"))
+    assert result.totals["prefetch_accuracy"] == (used / prefetched if prefetched else 0)
+    assert result.totals["prefetch_lateness"] == (min(late / used, 1) if used else 0)
+    assert result.totals["prefetch_late_ns"] == model.totals["late_ns"]
+    spent = [max(model.ended[program] - max(began, model.cut), 0) for program, began in model.began.items()]
+    assert result.time_to_last_read_ns == sum(spent)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

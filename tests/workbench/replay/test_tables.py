@@ -11,7 +11,7 @@ from workbench.replay import Settings, Workload, replay
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(cases())
+@given(cases(warm_up=0))
 def test_same_as_totals(case: tuple[Workload, Settings]) -> None:
     """Bytes by cause add up, each chunk was fetched as often as requests held it, and the link ends idle."""
     result = replay(case[0], None, case[1])
