@@ -38,7 +38,7 @@ fuzz: .venv/test.stamp
 		echo "== $$target"; $(BIN)/python -m tests.fuzz.run $$target --runs $(RUNS) 2>&1 | tail -1; done
 
 # What a few tests need of the system, as Debian names it; without root they skip with a reason.
-DEBIAN_PACKAGES = cryptsetup-bin docker-registry erofs-utils fdisk iproute2 nginx-light skopeo
+DEBIAN_PACKAGES = btrfs-progs cryptsetup-bin docker-registry erofs-utils fdisk iproute2 nginx-light skopeo
 
 system-packages:
 	@if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || dpkg -s $(DEBIAN_PACKAGES) >/dev/null 2>&1; then :; else \

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from storage.image.build import build
+from tests.tables import print_faults, print_variants
 
 # Machines are noisy: no example is timed. In CI the same examples are drawn each time.
 settings.register_profile("default", deadline=None)
@@ -49,16 +50,7 @@ def image_dir(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what came of each fault, one line for the backends of which it is the same."""
+    """Print the tables."""
     # Here, not beside those tests: with several workers only this file is read where reports arrive.
-    passed = terminalreporter.stats.get("passed", [])
-    cells = [tuple(value) for report in passed for key, value in report.user_properties if key == "survived"]
-    together: dict[tuple[str, str], list[str]] = {}
-    for fault, backend, outcome in sorted(set(cells)):
-        together.setdefault((fault, outcome), []).append(backend)
-    rows = [(fault, ", ".join(backends), outcome) for (fault, outcome), backends in together.items()]
-    if rows:
-        wide = [max(len(row[column]) for row in rows) for column in range(2)]
-        terminalreporter.section("fault × backend → outcome")
-        for fault, backends, outcome in rows:
-            terminalreporter.write_line(f"{fault:{wide[0]}}  {backends:{wide[1]}}  {outcome}")
+    print_faults(terminalreporter)
+    print_variants(terminalreporter)

@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
 from storage.plan import Policy
@@ -38,6 +39,10 @@ __all__ = [
     "compile_policy",
     "fingerprint",
 ]
+
+# Made here and now: of two threads that compile first, one would make it under the compiler's lock, the other take that
+# lock while making it, and both would wait for ever.
+_ = cpu_target.target_context
 
 _OURS = ("storage.", "workbench.")
 # Bytes of bytecode of functions that the engine has copied to where they are called; of loops, all are.

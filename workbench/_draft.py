@@ -139,10 +139,13 @@ def _is_names(value: Any) -> bool:
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
-class _CountFromZero(FunctionPass):
-    """An index is what it says: nothing of ours counts from the end, so none is asked whether it is negative."""
+class _CountFromStart(FunctionPass):
+    """An index that is worked out counts from the start, so none is asked whether it is negative.
 
-    _name = "count_from_zero"
+    One that is written down may count from the end: what it means is known when it is compiled.
+    """
+
+    _name = "count_from_start"
 
     def __init__(self) -> None:
         pass
@@ -151,16 +154,12 @@ class _CountFromZero(FunctionPass):
         """Call what reads and writes arrays with unsigned indices."""
         for of, signature in list(state.calltypes.items()):
             if isinstance(of, ir.SetItem) or (isinstance(of, ir.Expr) and of.op == "getitem"):
-                del state.calltypes[of]
-                state.calltypes[of] = _unsigned(signature)
+                array, index, *rest = signature.args
+                written = isinstance(state.typemap[of.index.name], types.Literal)
+                if isinstance(array, types.Array) and isinstance(index, types.Integer) and not written:
+                    del state.calltypes[of]
+                    state.calltypes[of] = signature.replace(args=(array, types.uintp, *rest))
         return True
-
-
-def _unsigned(signature: Any) -> Any:
-    array, index, *rest = signature.args
-    if isinstance(array, types.Array) and isinstance(index, types.Integer):
-        return signature.replace(args=(array, types.uintp, *rest))
-    return signature
 
 
 _OURS = ("storage.", "workbench.")
@@ -172,7 +171,7 @@ PASSES = (
     _FoldNames,
     ReconstructSSA,
     NopythonTypeInference,
-    _CountFromZero,
+    _CountFromStart,
     PreLowerStripPhis,
     IRLegalization,
     AnnotateTypes,

@@ -43,7 +43,7 @@ class HttpProxy:
         self, addr: str, path: str = "", *, options: HttpOptions | None = None, recorder: Recorder | None = None
     ) -> None:
         self.addr = addr
-        is_socket = addr.startswith("/")
+        is_socket = addr.startswith("/") and not addr.startswith("//")
         parts = urlsplit(addr if not is_socket else "http://localhost")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("is neither a URL nor the path of a socket", field="addr")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from storage.backend import BlobReader
 from storage.cache._cursor import Cursor, Nowhere
 from storage.errors import CacheError, IntegrityError, StorageError
-from storage.plan import ABSENT, BLOCKED, COMPLETE, FETCH, PREFETCH, READY, SERVE, WAIT, YIELD, Read, Reg
+from storage.plan import ABSENT, BLOCKED, COMPLETE, FETCH, PENDING, PREFETCH, READY, SERVE, WAIT, YIELD, Read, Reg
 
 if TYPE_CHECKING:
     from storage.cache._filecache import FileCache
@@ -40,8 +40,10 @@ class Executor:
     ) -> None:
         self._cache = cache
         self._status = cache.decider.state.status
-        self._blob, self._offset = cache.decider.layout.blob, cache.decider.layout.offset
+        layout = cache.decider.layout
+        self._blob, self._offset, self._start = layout.blob, layout.offset, layout.start
         self._known, self._checked, self._owned, self._patience = known, checked, owned, patience
+        self._wrong: set[int] = set()  # chunks that are spoilt, and marked all the same
         self._looked_for = None if all(file.map.keeps for file in cache.files) else bytearray(len(known))
 
     def run(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> bool:
@@ -67,7 +69,7 @@ class Executor:
                 elif action == WAIT:
                     self._wait(read, waits)
                 elif action == FETCH:
-                    self._cache.fetcher.fetch(read, cursor, read_id, source)
+                    self._fetch(read, cursor, read_id, source)
                 elif action == YIELD:
                     if not self._cache.prefetcher.wait_for_users():
                         return False
@@ -91,6 +93,25 @@ class Executor:
             if was_blocked and self._cache.decider.state.counters[BLOCKED] == 0:
                 self._cache.changed.notify_all()
             return action
+
+    def _fetch(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None) -> None:
+        """Fetch, unless another cache is fetching some of it, or has: then the read looks again."""
+        rows = [row for row in read.chunks if self._cache.decider.is_mine(read, row, PENDING)]
+        flights = self._cache.flights[self._blob[read.chunks.start]]
+        units = {self._start[row] for row in rows}
+        free = flights.begin(units)
+        try:
+            if free and not (flights.users > 1 and self._held(rows)):
+                self._cache.fetcher.fetch(read, cursor, read_id, source)
+                return
+            with self._cache.changed:
+                self._cache.decider.stand_back(read)
+                self._cache.changed.notify_all()
+        finally:
+            if free:
+                flights.end(units)
+        flights.wait(units)
+        self._see(rows)
 
     def _abandon(self, read: Read, action: int) -> None:
         with self._cache.changed:
@@ -151,27 +172,30 @@ class Executor:
         row = read.segments.chunk[pos]
         blob = self._blob[row]
         if self._cache.decider.lost(read, pos):
-            with contextlib.suppress(CacheError):
+            try:
                 self._cache.files[blob].map.clear(row - self._cache.first_chunk[blob])
+            except CacheError:
+                self._wrong.add(row)
             self._cache.log.lost(read_id, blob, row, self._cache.decider.layout.size[row])
         self._cache.changed.notify_all()
 
     def _see(self, rows: Sequence[int]) -> None:
         """See what others who have the folder open, for another image, say, have put there since we last looked."""
-        absent = [row for row in rows if self._status[row] == ABSENT]
-        while absent:
-            blob = self._blob[absent[0]]
-            mine, absent = (
-                [row for row in absent if self._blob[row] == blob],
-                [row for row in absent if self._blob[row] != blob],
-            )
+        if there := self._held([row for row in rows if self._status[row] == ABSENT]):
+            with self._cache.changed:
+                for row in there:
+                    self._cache.decider.found(row)
+
+    def _held(self, rows: Sequence[int]) -> list[int]:
+        """Those of the chunks that somebody has marked."""
+        there: list[int] = []
+        rows = [row for row in rows if row not in self._wrong] if self._wrong else rows
+        for blob in {self._blob[row] for row in rows}:
+            mine = [row for row in rows if self._blob[row] == blob]
             first, low = self._cache.first_chunk[blob], min(mine)
             held = self._cache.files[blob].map.held(low - first, max(mine) + 1 - first)
-            there = [row for row in mine if held[row - low]]
-            if there:
-                with self._cache.changed:
-                    for row in there:
-                        self._cache.decider.found(row)
+            there += [row for row in mine if held[row - low]]
+        return there
 
     def _look_for(self, rows: Sequence[int], tried: bytearray) -> None:
         """Find chunks in the cache file that a map which forgets cannot tell of; each is looked for once."""

@@ -23,6 +23,7 @@ from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
 from storage.cache._execute import Executor
 from storage.cache._fetch import Fetcher
+from storage.cache._flights import forget_flights, land, share_flights
 from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
@@ -66,6 +67,7 @@ _opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
 
 
 def _disown_all() -> None:
+    forget_flights()
     for cache in list(_opened):
         cache.disown()
 
@@ -147,14 +149,16 @@ class FileCache:
         self.folder = Path(folder)
         self._lock = FolderLock(self.folder, infos, exclusive=capacity is not None)
         self.files: list[BlobFile] = []
+        self.flights = [share_flights(os.path.realpath(self.folder), info.blob_id) for info in infos]
         self.dedup: Deduplicator | None = None
         try:
             check_form(self.folder, kind.form)
             begin_form(self.folder, kind.form, self._lock.writable)
             decoder, layout = Decoder(infos, chunks), plan_layout(chunks)
-            for info, first, count in zip(infos, blobs.first_chunk, blobs.chunk_count, strict=True):
+            parts = zip(infos, blobs.first_chunk, blobs.chunk_count, self.flights, strict=True)
+            for info, first, count, flights in parts:
                 rows = range(int(first), int(first + count))
-                source = Source(info, views(layout), decoder, rows, self._lock.writable)
+                source = Source(info, views(layout), decoder, rows, self._lock.writable, flights.digests)
                 self.files.append(open_blob_file(self.folder, source, kind))
                 if capacity is not None:
                     _refuse_to_bound(self.files[-1])
@@ -416,4 +420,6 @@ class FileCache:
             self.dedup.close()
         for file in self.files:
             file.close()
+        while self.flights:
+            land(self.flights.pop())
         self._lock.release()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -107,15 +107,20 @@ class ChunkIndex:
         with self._change() as db:
             db.execute(_DROP, (chunk, path))
 
+    def stale(self, removed: Container[str] = ()) -> list[str]:
+        """Cache files that it knows and that are no longer there, or would not be without those `removed`."""
+        with self._lock, self._refusing():
+            known = self._db.execute("SELECT FilePath FROM Blobs").fetchall()
+        return [path for (path,) in known if path in removed or not Path(path).exists()]
+
     def collect(self) -> list[str]:
         """Drop the cache files that are no longer there, and their chunks; returns their paths."""
-        with self._lock, self._refusing():
-            known = self._db.execute("SELECT BlobId, FilePath FROM Blobs").fetchall()
-        gone = [(number, path) for number, path in known if not Path(path).exists()]
+        gone = self.stale()
         with self._change() as db:
-            for table in ("Chunks", "Blobs"):
-                db.executemany(f"DELETE FROM {table} WHERE BlobId = ?", [(number,) for number, _ in gone])
-        return [path for _, path in gone]
+            for path in gone:
+                db.execute("DELETE FROM Chunks WHERE BlobId = (SELECT BlobId FROM Blobs WHERE FilePath = ?)", (path,))
+                db.execute("DELETE FROM Blobs WHERE FilePath = ?", (path,))
+        return gone
 
     def close(self) -> None:
         """Close the database."""

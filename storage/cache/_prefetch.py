@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Prefetcher"]
 
+_log = logging.getLogger("storage.cache")
+
 Job = Callable[[], object]
 
 
@@ -29,8 +32,8 @@ class Prefetcher:
     """A queue of batches of chunk rows, and of blobs to be streamed, and the workers that take them.
 
     Everything is guarded by the cache's condition. A batch that fails is dropped: the failed
-    request is an event, and whoever needs its chunks fetches them himself. What fails otherwise
-    is raised by `drain` or `close`.
+    request is an event and a line of the log, and whoever needs its chunks fetches them himself.
+    What fails otherwise is raised by `drain` or `close`.
 
     A queued chunk that a user reads is not waited for: the user fetches it at once, before anything
     that is queued, and its batch, when its turn comes, is asked for without it.
@@ -196,8 +199,8 @@ class Prefetcher:
             try:
                 with prefetching():
                     job()
-            except StorageError:
-                pass
+            except StorageError as error:
+                _log.warning("a prefetch is dropped: %s", error)
             except Exception as error:  # a worker must outlive it, or `drain` would wait for ever
                 self._failure = error
             finally:

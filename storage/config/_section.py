@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+
+from storage.masks import MASK, without_user
 
 __all__ = ["Section", "key_of", "setting"]
-
-_MASK = "***"
 
 
 def setting(
@@ -54,16 +53,6 @@ def _shown(value: Any, secret: bool) -> Any:
     if isinstance(value, Mapping):
         return {name: _shown(item, secret) for name, item in value.items()}
     if secret and value:
-        return _MASK
-    return _without_user(value) if isinstance(value, str) and "@" in value else value
-
-
-def _without_user(text: str) -> str:
-    """A URL without user and password."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return _MASK
-    if not parts.netloc:
-        return text
-    return urlunsplit(parts._replace(netloc=f"{_MASK}@{parts.netloc.rpartition('@')[2]}"))
+        return MASK
+    is_path = not isinstance(value, str) or (value.startswith("/") and not value.startswith("//"))
+    return value if is_path else without_user(value)

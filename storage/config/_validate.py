@@ -54,7 +54,7 @@ def validate_backend(backend: BackendConfig, within: str = "") -> None:
         value = getattr(table, key, choices[0]) or (choices[0] if backend.type == "registry" else "")
         _require(value in choices, f"is not one of {', '.join(choices)}", f"{path}.{key}")
     if backend.type == "http-proxy":
-        is_address = table.addr.startswith(("http://", "https://", "/"))
+        is_address = table.addr.startswith(("http://", "https://", "/")) and not table.addr.startswith("//")
         _require(is_address, "is neither a URL nor the path of a socket", f"{path}.addr")
 
 

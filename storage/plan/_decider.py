@@ -235,6 +235,11 @@ class Decider:
         _report.abandon(self.layout, self.state, self.policy, read.segments, read.marks, read.reg)
         self._write("abandon", read.reg[Reg.TICKET], None)
 
+    def stand_back(self, read: Read) -> None:
+        """A FETCH is left to somebody else, who is not known here; the read is to look again."""
+        _report.stand_back(self.state, read.segments, read.marks, read.reg)
+        self._write("stand_back", read.reg[Reg.TICKET], None)
+
     def is_mine(self, read: Read, chunk: int, status: int) -> bool:
         """Whether the chunk has that status on behalf of this read."""
         return bool(self.state.status[chunk] == status and self.state.owner[chunk] == read.reg[Reg.TICKET])

@@ -39,6 +39,7 @@ __all__ = [
     "persisted",
     "reopen",
     "served",
+    "stand_back",
     "store_failed",
     "take_in",
 ]
@@ -233,14 +234,20 @@ def abandon(layout: Layout, state: State, policy: Policy, segments: Segments, ma
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
         if state.status[chunk] == STORING and state.owner[chunk] == reg[Reg.TICKET]:
             store_failed(layout, state, policy, chunk)
+    stand_back(state, segments, marks, reg)
+    reg[Reg.POS] = reg[Reg.SCAN] = reg[Reg.LIMIT] = reg[Reg.END]
+
+
+def stand_back(state: State, segments: Segments, marks: Array, reg: Array) -> None:
+    """A FETCH is not begun, since somebody else sees to some of it: all is released, and the read looks again."""
+    for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
         _release(state, reg, chunk)
     for pos in range(reg[Reg.POS], reg[Reg.SCAN]):
-        chunk = segments.chunk[pos]
         if marks[pos] == CACHE:
-            state.pins[chunk] -= 1
+            state.pins[segments.chunk[pos]] -= 1
         else:
-            _release(state, reg, chunk)
-    reg[Reg.POS] = reg[Reg.SCAN] = reg[Reg.LIMIT] = reg[Reg.END]
+            _release(state, reg, segments.chunk[pos])
+    reg[Reg.SCAN] = reg[Reg.LIMIT] = reg[Reg.POS]
 
 
 def _release(state: State, reg: Array, chunk: int) -> None:

@@ -6,6 +6,8 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from storage.testing.blobs import Made, Raw, Spec, chunk_specs, content, make_bl
 from storage.testing.cache import Segment, assert_at_rest, expected, read_segments, ready_rows
 from storage.testing.lru import plain_lru
 from storage.testing.steps import Traced, step
+from storage.testing.zran import make_zran
 
 __all__ = ["BLOBS", "KINDS", "CacheMachine"]
 
@@ -40,12 +43,19 @@ KINDS = {
 }
 """Kinds of cache, by name."""
 
-BLOBS: dict[str, dict[str, Any]] = {"alone": {}, "batched": {"together": 3}, "encrypted": {"encrypted": True}}
-"""Kinds of blob, by name: arguments of `make_blobs`."""
+BLOBS: dict[str, Callable[[Path, Sequence[Sequence[bytes]]], Made]] = {
+    "alone": make_blobs,
+    "batched": partial(make_blobs, together=3),
+    "encrypted": partial(make_blobs, encrypted=True),
+    "zran": make_zran,
+}
+"""Kinds of blob, by name: what makes them of contents."""
+# Chunks of a layer are so much longer, so that there are several inflate contexts.
+_LONGER = 16
 
 
 class CacheMachine(Traced, RuleBasedStateMachine):
-    """Reads, prefetches, restarts, a bad line, neighbours and damage, in any order, on any kind of cache and blob.
+    """Reads, prefetches, streams, restarts, a bad line, neighbours and damage, in any order, on any cache and blob.
 
     After each step: what was read is what the blobs hold; what is marked ready is on disk and
     right; no more is stored than may be; the events' ledgers balance; a fresh decider decides
@@ -72,22 +82,42 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         part=st.sampled_from([None, 0.1, 0.5, 1.0]),
         kind=st.sampled_from(sorted(KINDS)),
         blobs=st.sampled_from(sorted(BLOBS)),
+        marks=st.none() | st.tuples(st.integers(0, 4), st.integers(0, 4)).map(sorted),
+        dedup=st.booleans(),
     )
     @step
     def start(
-        self, *, specs: list[list[Spec]], plan: str, amplify_io: int, part: float | None, kind: str, blobs: str
+        self,
+        *,
+        specs: list[list[Spec]],
+        plan: str,
+        amplify_io: int,
+        part: float | None,
+        kind: str,
+        blobs: str,
+        marks: Sequence[int] | None = None,
+        dedup: bool = False,
     ) -> None:
-        """Blobs, and an empty folder; what cannot be bounded is not."""
+        """Blobs, and an empty folder; what cannot be bounded is not. Watermarks are quarters of the capacity.
+
+        With `dedup` the first blob's chunks are in another blob, too, and there is an index of chunks.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="cache-machine-"))
         (self.folder / "blobs").mkdir()
         contents = [[content(*chunk) for chunk in blob] for blob in specs]
-        self.made = make_blobs(self.folder / "blobs", contents, **BLOBS[blobs])
+        if blobs == "zran":
+            contents = [[chunk * _LONGER for chunk in blob] for blob in contents]
+        self.made = BLOBS[blobs](self.folder / "blobs", contents + contents[:1] if dedup else contents)
         self.plan, self.amplify_io, self.kind = plan, amplify_io, KINDS[kind]
         total = sum(len(each) for each in self.made.contents)
-        self.batched = blobs == "batched"
+        self.batched = blobs in ("batched", "zran")
         self.forgets = self.kind.chunk_map == "digested"
         unbounded = part is None or self.forgets or (self.kind.compressed and self.batched)
         self.capacity = None if unbounded or part is None else int(part * total)
+        self.marks = None
+        if self.capacity is not None and marks is not None:
+            self.marks = (marks[0] * self.capacity // 4, marks[1] * self.capacity // 4)
+        self.index = self.folder / "chunks.db" if dedup else None
         self.faults = 0
         self.open()
 
@@ -96,7 +126,8 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         self.recorder = Recorder()
         self.backend = WatchedBackend(LocalFs(self.made.folder), self._line)
         self.cache = self._open(self.recorder, self.backend)
-        self.found = Counter(ready_rows(self.cache))
+        assert self.cache.decider.journal is not None
+        self.found: Counter[int] = Counter(self.cache.decider.journal[0][1])  # some of it may have had to go at once
 
     def _open(self, recorder: Recorder | None, backend: WatchedBackend) -> FileCache:
         return open_cache(
@@ -108,6 +139,8 @@ class CacheMachine(Traced, RuleBasedStateMachine):
             kind=self.kind,
             capacity=self.capacity,
             policy=keep_all if self.capacity is None else plain_lru(),
+            watermarks=self.marks,
+            dedup=self.index,
             recorder=recorder,
             journal=recorder is not None,
         )
@@ -155,6 +188,21 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         """Chunks in the background, which may still go on during the next steps' reads."""
         self.cache.prefetch([number % len(self.made.contents) for number in numbers])
 
+    @rule()
+    @step
+    def stream(self) -> None:
+        """All blobs in the background, each as one stream."""
+        self.cache.prefetch_streams()
+
+    @precondition(lambda self: self.index is not None)
+    @rule()
+    @step
+    def enter(self) -> None:
+        """The index learns of all that is stored."""
+        self.cache.drain()
+        assert self.cache.dedup is not None
+        self.cache.dedup.flush()
+
     @rule(count=st.integers(1, 3))
     @step
     def break_the_line(self, *, count: int) -> None:
@@ -164,12 +212,17 @@ class CacheMachine(Traced, RuleBasedStateMachine):
     @rule()
     @step
     def restart(self) -> None:
-        """Close, and open again what is there; a map that forgets is filled as chunks are found in the file."""
+        """Close, and open again what is there; a map that forgets is filled as chunks are found in the file.
+
+        What is above the high watermark, where pinned chunks had it stay, goes.
+        """
         self.cache.drain()
-        before = ready_rows(self.cache)
+        before, high = ready_rows(self.cache), self.marks[1] if self.marks else None
+        fits = high is None or self.cache.stored <= high
         self.cache.close()
         self.open()
-        assert ready_rows(self.cache) == ([] if self.forgets else before)
+        after = ready_rows(self.cache)
+        assert after == ([] if self.forgets else before) if fits else set(after) < set(before)
 
     @precondition(lambda self: self.capacity is None)
     @rule(raw=raw_reads())
@@ -245,7 +298,7 @@ class CacheMachine(Traced, RuleBasedStateMachine):
             assert next(file.chunks((row,))) == self.made.contents[row], f"chunk {row} is ready and wrong"
 
     def _once(self, events: Any) -> None:
-        """What was found or fetched, less what was evicted or spoilt, is what is there: no chunk twice.
+        """What was found, copied or fetched, less what was evicted or spoilt, is what is there: no chunk twice.
 
         Chunks of a batch of which something is missing come along with it, though they are there: of them it
         is at least that.
@@ -253,7 +306,8 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         kept = events.filter(pc.and_(pc.equal(events["kind"], "fetch"), pc.equal(events["outcome"], "ok")))
         gone = events.filter(pc.equal(events["kind"], "evict"))
         there = self.found + Counter(row for row in kept["chunk"].to_pylist() if row >= 0)
-        there.update(given for name, given, decided in self.cache.decider.journal or () if name == "found" and decided)
+        journal = self.cache.decider.journal or ()
+        there.update(given for name, given, decided in journal if name == "adopted" or (name == "found" and decided))
         there.subtract(gone["chunk"].to_pylist())
         ready = Counter(ready_rows(self.cache))
         assert ready <= +there if self.batched else ready == +there
@@ -264,7 +318,7 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         assert journal is not None
         policy = keep_all if self.capacity is None else plain_lru()
         options = plan_options(self.plan, self.amplify_io)
-        fresh = Decider(plan_layout(self.made.chunks), options, self.capacity, policy)
+        fresh = Decider(plan_layout(self.made.chunks), options, self.capacity, policy, watermarks=self.marks)
         assert rerun(journal, fresh) == len(journal)
         assert list(fresh.state.status) == list(self.cache.decider.state.status)
 

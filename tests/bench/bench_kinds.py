@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from storage.cache import FileCache
-from storage.testing.blobs import make_blobs, open_cache
+from storage.testing.blobs import open_cache
 from storage.testing.machine import BLOBS, KINDS
 
 SIZE, CHUNKS, THREADS, READS, ROUNDS = 128 << 10, 128, 8, 48, 5
@@ -29,10 +29,10 @@ def main() -> None:
     contents = [[rng.bytes(SIZE) for _ in range(CHUNKS)]]
     print(f"{'blob':>10} {'cache':>10} {'cold':>10} {'warm':>10} {'of plain':>8}")
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
-        for name, form in BLOBS.items():
+        for name, make in BLOBS.items():
             folder = Path(place) / name
             folder.mkdir()
-            made = make_blobs(folder, contents, **form)
+            made = make(folder, contents)
             caches = {kind: open_cache(made, Path(place) / f"{name}-{kind}", kind=KINDS[kind]) for kind in SHOWN}
             cold = {kind: _rate(cache) for kind, cache in caches.items()}
             for cache in caches.values():

@@ -95,6 +95,7 @@ def known(image: Image, row: int, entry: dict[str, Any]) -> dict[str, object]:
     return found
 
 
+@pytest.mark.claim("attributes")
 def test_every_attribute(variant: Any) -> None:
     """Paths, kinds, modes, owners, sizes, links, times, devices, xattrs and targets are those of the tree.
 
@@ -115,6 +116,7 @@ def test_every_attribute(variant: Any) -> None:
         assert image.lookup(path) == row
 
 
+@pytest.mark.claim("content")
 def test_every_byte(variant: Any, tmp_path: Path) -> None:
     """Each file, read through the store, has the SHA-256 of the tree; afterwards the books balance."""
     opened(variant)

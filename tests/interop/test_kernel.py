@@ -18,6 +18,7 @@ KINDS = {"reg": stat.S_ISREG, "dir": stat.S_ISDIR, "symlink": stat.S_ISLNK, "blk
 KINDS |= {"chr": stat.S_ISCHR, "fifo": stat.S_ISFIFO, "sock": stat.S_ISSOCK}
 
 
+@pytest.mark.claim("kernel")
 @pytest.mark.root
 def test_kernel_shows_the_tree(v6_variant: Any, tmp_path: Path) -> None:
     """Every path, kind, attribute, xattr and byte, read through the kernel's driver."""

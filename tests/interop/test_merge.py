@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from storage.errors import UnsupportedError
 from storage.image import Image, open_bootstrap, open_image
 from storage.image.build import image_tree
 from storage.image.verbs import build_on, check, merge
@@ -26,19 +25,7 @@ def shown(image: Image) -> set[bytes]:
     return set(image.paths()[0])
 
 
-@pytest.fixture(params=["layers-v6-merge-none", "layers-v6-snapshotter-tar-rafs", "layers-v5-merge-none"])
-def merged(request: pytest.FixtureRequest, refs: Path, variants_by_name: dict[str, Any]) -> Any:
-    """A reference image of merged layers that can be read."""
-    if request.param not in variants_by_name:
-        pytest.skip(f"no {request.param} in {refs}")
-    variant = variants_by_name[request.param]
-    try:
-        open_bootstrap(variant.folder)
-    except UnsupportedError as refusal:
-        pytest.skip(f"refused by name: {refusal.message}")
-    return variant
-
-
+@pytest.mark.claim("rebuilt")
 def test_same_bytes(merged: Any, tmp_path: Path) -> None:
     """Our merge of the same layers is the reference's, byte for byte."""
     prefetch = ["/"] if "--prefetch-policy" in merged.ref["commands"][-1] else []
@@ -65,6 +52,7 @@ def test_in_two_steps(merged: Any, tmp_path: Path) -> None:
     assert shown(open_bootstrap(both).image()) == set(merged.tree())
 
 
+@pytest.mark.claim("rebuilt", variant="layers-v6-parent-bootstrap")
 def test_on_a_parent(refs: Path, variants_by_name: dict[str, Any], tmp_path: Path) -> None:
     """The upper layer, built on the lower one's bootstrap: blob and bootstrap byte for byte the reference's."""
     names = ("layers-v6-merge-none", "layers-v6-parent-bootstrap")

@@ -36,6 +36,7 @@ def tarfs(refs: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.claim("attributes", "content", variant="v6-tarfs")
 def test_every_byte_and_attribute(tarfs: Path, refs: Path, tmp_path: Path) -> None:
     """The tree is that of the image that stores the same tar anew; each file has its SHA-256."""
     image, other = open_image(tarfs), open_image(refs / "v6-tar-rafs")
@@ -55,6 +56,7 @@ def test_every_byte_and_attribute(tarfs: Path, refs: Path, tmp_path: Path) -> No
                 assert image.readlink(row) == other.readlink(twin)
 
 
+@pytest.mark.claim("check, stat, inspect", variant="v6-tarfs")
 def test_what_the_reference_says(tarfs: Path, refs: Path) -> None:
     """Check finds nothing; stat is the reference's, but for its two faults, which account for the difference exactly.
 

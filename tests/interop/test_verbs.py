@@ -35,6 +35,7 @@ def named(entries: list[dict[str, Any]]) -> list[tuple[int, list[str]]]:
     return [(entry["inode"], [path.rstrip("/") for path in entry["path"]]) for entry in entries]
 
 
+@pytest.mark.claim("check, stat, inspect")
 def test_same_as_the_reference_says(variant: Any, opened: Image) -> None:
     """Check, with every chunk, stat and inspect: each number of the reference's."""
     report = check(variant.folder, deep=True)
@@ -57,6 +58,7 @@ def test_same_as_the_reference_says(variant: Any, opened: Image) -> None:
     print("  ".join(row))
 
 
+@pytest.mark.claim("unpack")
 def test_unpacks_to_the_tree(variant: Any, opened: Image) -> None:
     """The tar of each image holds each file of the tree: kind, owner, time, bytes."""
     out = io.BytesIO()

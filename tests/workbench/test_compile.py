@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from workbench._compile import fingerprint
+from workbench._compile import compile_function, fingerprint
 
 Outcome = Callable[..., tuple[int, str, int]]
 MODULE = """
@@ -86,3 +88,15 @@ def test_fingerprint_reaches_the_decider() -> None:
     reached = " ".join(_parts(run, set()))
     assert all(name in reached for name in ("_advance_exact", "_make_room", "quantile_of", "count_served"))
     assert len(fingerprint(run)) == 32
+
+
+def last_and(values: Any, place: int) -> int:
+    """One of ours: an index that is written down may count from the end."""
+    return int(values[-1] * 10 + values[place])
+
+
+def test_written_indices_count_from_the_end() -> None:
+    """The last of an array is its last, as it is in plain Python."""
+    last_and.__module__ = "workbench.made_up"
+    values = np.array([1, 2, 3])
+    assert compile_function(last_and)(values, 0) == last_and(values, 0) == 31

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from storage.image.build import (
     build,
     build_external,
     build_layer,
+    build_stargz_toc,
     directory_tree,
     open_tar,
 )
@@ -32,8 +33,25 @@ class Asked(NamedTuple):
 
     conversion: str
     platform: str | None
-    whiteouts: str
+    whiteouts: str | None
     leave_out: tuple[str, ...]
+    blob_id: str | None
+    blob_size: int | None
+    parent: Path | None
+
+    def check(self) -> None:
+        """Raise `ConfigError` if something is asked for that has no effect on such a source."""
+        layered = self.conversion in _LAYERED or self.parent is not None
+        of = {
+            "platform": (self.platform, self.conversion == "oci", "is of an OCI layout"),
+            "whiteout_spec": (self.whiteouts, layered, "is of what is laid over a parent or other layers"),
+            "leave_out": (self.leave_out, self.conversion == "directory", "is of a directory"),
+            "blob_id": (self.blob_id, self.conversion == _TOC_ALONE, f"is of {_TOC_ALONE}"),
+            "blob_data_size": (self.blob_size, self.conversion == _TOC_ALONE, f"is of {_TOC_ALONE}"),
+        }
+        for field, (given, fits, complaint) in of.items():
+            if given and not fits:
+                raise ConfigError(complaint, field=field)
 
 
 def built(source: Path, out: Path, asked: Asked, options: dict[str, Any]) -> BuildResult:
@@ -41,16 +59,34 @@ def built(source: Path, out: Path, asked: Asked, options: dict[str, Any]) -> Bui
     if asked.conversion in _STORED_ANEW:
         with _tree(source, asked) as tree:
             return build(tree, out, **options)
-    for key, value in options.items():
-        if key not in (*_OF_REFERENCES, *_OF_REFERENCES_WHATEVER) and value not in (False, 0, None, []):
-            raise ConfigError(f"is no option of {asked.conversion}", field=key)
+    if asked.conversion == _TOC_ALONE:
+        return _built_toc(source, out, asked, options)
+    _check_options(asked.conversion, options, _OF_REFERENCES)
     return build_layer(source, out, conversion=asked.conversion, **{key: options[key] for key in _OF_REFERENCES})
+
+
+def _built_toc(source: Path, out: Path, asked: Asked, options: dict[str, Any]) -> BuildResult:
+    """Build an image of a table of contents, whose layer stays where it is."""
+    _check_options(asked.conversion, options, ("chunk_size", "version", "progress"))
+    if options["version"] != 6:
+        raise ConfigError("blobs that are gzip layers are for RAFS v6", field="version")
+    return build_stargz_toc(
+        source, out, blob_id=asked.blob_id or "", blob_size=asked.blob_size or 0, chunk_size=options["chunk_size"]
+    )
+
+
+def _check_options(conversion: str, options: dict[str, Any], taken: Sequence[str]) -> None:
+    for key, value in options.items():
+        if key not in (*taken, *_OF_REFERENCES_WHATEVER) and value not in (False, 0, None, []):
+            raise ConfigError(f"is no option of {conversion}", field=key)
 
 
 def built_beside(source: Path, out: Path, asked: Asked, attributes: Path, options: dict[str, Any]) -> BuildResult:
     """Build a directory some of whose files are in blobs of others."""
     if asked.conversion != "directory":
         raise ConfigError("external files are those of a directory", field="attributes")
+    if asked.parent is not None:
+        raise ConfigError("external files are built alone, and then merged with a parent", field="parent_bootstrap")
     made = build_external(directory_tree(source, asked.leave_out), out, attributes, **options)
     print(f"{made.bootstrap}: external files in {len(made.blobs)} blobs", file=sys.stderr)
     return made.built
@@ -69,21 +105,23 @@ def built_on(source: Path, out: Path, asked: Asked, parent: Path, options: dict[
     from storage.image.verbs import build_on
 
     with _tree(source, asked) as tree:
-        return build_on(tree, parent, out, whiteouts=asked.whiteouts, **options)[0]
+        return build_on(tree, parent, out, whiteouts=asked.whiteouts or "oci", **options)[0]
 
 
-_STORED_ANEW = ("directory", "tar-rafs", "targz-rafs", "estargz-rafs", "oci", "docker")
+_LAYERED = ("oci", "docker")
+_STORED_ANEW = ("directory", "tar-rafs", "targz-rafs", "estargz-rafs", *_LAYERED)
+_TOC_ALONE = "estargztoc-ref"
 
 
 @contextmanager
 def _tree(source: Path, asked: Asked) -> Iterator[Node | StreamedTree]:
     if asked.conversion == "directory":
         yield directory_tree(source, asked.leave_out)
-    elif asked.conversion in ("oci", "docker"):
+    elif asked.conversion in _LAYERED:
         from storage.image.verbs import LayeredTree, docker_layers, oci_layers  # late: a directory needs none of it
 
         layers = oci_layers(source, asked.platform) if asked.conversion == "oci" else docker_layers(source)
-        yield LayeredTree(layers, asked.whiteouts)
+        yield LayeredTree(layers, asked.whiteouts or "oci")
     else:
         with open_tar(source) as stream:
             yield TarTree(stream)

@@ -26,6 +26,7 @@ __all__: list[str] = []
         "workbench build . -o image --compressor lz4_block --batch-size 64KiB",
         "workbench build layer.tar.gz -o image --type targz-ref",
         "workbench build layer.esgz -o image --type estargz-ref --chunk-size 4MiB",
+        "workbench build stargz.index.json -o image --type estargztoc-ref --blob-id 3f5a... --blob-data-size 10MB",
         "workbench build oci-layout -o image --platform linux/arm64",
         "workbench build . -o image --fs-version 5 --prefetch /app --prefetch-policy fs",
         "find /app -type f | workbench build . -o image --prefetch - --prefetch-policy blob",
@@ -38,6 +39,8 @@ __all__: list[str] = []
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for bootstrap and blobs.")
 @click.option("--type", "conversion", type=click.Choice(CONVERSIONS), help="What SRC is, and becomes; else guessed.")
 @click.option("--platform", metavar="OS/ARCH", help="Which image of an OCI layout that holds several.")
+@click.option("--blob-id", metavar="SHA256", help="Of estargztoc-ref: the layer that SRC is the table of.")
+@click.option("--blob-data-size", "blob_size", type=SIZE, help="Of estargztoc-ref: bytes of that layer.")
 @click.option("--compressor", default="zstd", show_default=True, help="none, lz4_block, gzip or zstd.")
 @click.option("--digester", default="blake3", show_default=True, help="blake3 or sha256.")
 @click.option("--chunk-size", type=SIZE, default="1MiB", show_default=True, help="A power of two from 4KiB to 16MiB.")
@@ -52,9 +55,7 @@ __all__: list[str] = []
 @click.option(
     "--whiteout-spec",
     type=click.Choice(["oci", "overlayfs", "none"]),
-    default="oci",
-    show_default=True,
-    help="How SRC, where it is laid over something, says what it hides.",
+    help="How SRC, where it is laid over something, says what it hides; oci by default.",
 )
 @click.option(
     "--attributes", type=click.Path(path_type=Path), help="v6: which files are in blobs elsewhere, and where."
@@ -74,9 +75,11 @@ def build_command(
     out: Path,
     conversion: str | None,
     platform: str | None,
+    blob_id: str | None,
+    blob_size: int | None,
     version: str,
     parent_bootstrap: Path | None,
-    whiteout_spec: str,
+    whiteout_spec: str | None,
     attributes: Path | None,
     prefetch: tuple[str, ...],
     leave_out: tuple[str, ...],
@@ -87,11 +90,14 @@ def build_command(
     start = time.monotonic()
     paths = [path for given in prefetch for path in (sys.stdin.read().splitlines() if given == "-" else [given])]
     options |= {"version": int(version), "prefetch": paths, "progress": True}
-    asked = Asked(conversion or guess_conversion(source), platform, whiteout_spec, leave_out)
+    asked = Asked(
+        conversion or guess_conversion(source), platform, whiteout_spec, leave_out, blob_id, blob_size, parent_bootstrap
+    )
+    asked.check()
     if attributes is not None:
         made = built_beside(source, out, asked, attributes, options)
-    elif parent_bootstrap is not None:
-        made = built_on(source, out, asked, parent_bootstrap, options)
+    elif asked.parent is not None:
+        made = built_on(source, out, asked, asked.parent, options)
     else:
         made = built(source, out, asked, options)
     if as_json:

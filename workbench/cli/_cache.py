@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 from rich.console import Console
 from rich.table import Table
 
-from storage.cache import collect_garbage, read_chunk_map
+from storage.cache import ChunkIndex, collect_garbage, read_chunk_map
 from storage.cache.folder import check_owner
 from storage.errors import CacheError
 from storage.image import Image, locate, open_bootstrap, open_image
@@ -57,23 +57,43 @@ def ls(folder: Path, image: Path, blobs: Blobs, files: bool, as_json: bool) -> N
     "gc",
     **example(
         "workbench cache gc cache --image debian --image nginx --dry-run",
-        "workbench cache gc cache --image debian --image nginx --json",
+        "workbench cache gc cache --image debian --image nginx --index chunks.db --json",
     ),
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--image", "images", required=True, multiple=True, type=click.Path(path_type=Path), help="One to keep.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def gc(folder: Path, images: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
-    """Remove from a cache folder that nobody has open what none of the images needs."""
+@click.option(
+    "--index", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The dedup_db, to be rid of the gone."
+)
+def gc(folder: Path, images: tuple[Path, ...], dry_run: bool, as_json: bool, index: Path | None) -> None:
+    """Remove from a cache folder that nobody has open what none of the images needs.
+
+    An --index of chunks forgets the cache files, of any folder, that are there no longer.
+    """
     unused = collect_garbage(folder, [open_bootstrap(locate(image)).infos for image in images], dry_run)
+    gone = _forgotten(index, {str(path.resolve()) for path, _ in unused}, dry_run) if index is not None else []
     if as_json:
         for path, size in unused:
             print(json.dumps({"file": path.name, "bytes": size}))
+        for name in gone:
+            print(json.dumps({"forgotten": name}))
         return
+    for name in gone:
+        print(f"{'index':>15}  {name}")
     for path, size in unused:
         print(f"{size:>15,}  {path.name}")
     print(f"{sum(size for _, size in unused):>15,}  bytes {'would be' if dry_run else 'were'} freed")
+
+
+def _forgotten(index: Path, removed: set[str], dry_run: bool) -> list[str]:
+    """Cache files that the index forgets, or would if those were removed."""
+    chunks = ChunkIndex(index)
+    try:
+        return chunks.stale(removed) if dry_run else chunks.collect()
+    finally:
+        chunks.close()
 
 
 def cached(folder: Path, image: Image) -> np.ndarray:

@@ -19,7 +19,14 @@ from workbench.cli._blobs import Configured
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
-from workbench.cli._settings import amplify_option, guarded, link_option, replay_options, settings_options
+from workbench.cli._settings import (
+    amplify_option,
+    guarded,
+    link_option,
+    replay_options,
+    settings_options,
+    watermarks_of,
+)
 from workbench.cli._types import Share
 from workbench.demo import demo
 from workbench.replay import Settings, Workload, calibrate, fleet, replay
@@ -103,6 +110,7 @@ def record_command(
         "workbench replay trace/reads.parquet --image image",
         "workbench replay trace/reads.parquet --image image --eviction lru --cache-size 50% --amplify 128KiB",
         "workbench replay trace/reads.parquet --image image --prefetch 'whole blob' --link rtt=5ms,bw=1Gbit --json",
+        "workbench replay trace/reads.parquet --image image --eviction sieve --cache-size 50% --high 90% --low 60%",
         "workbench replay trace/reads.parquet --image image --prefetch markov --amplify adaptive --clients 8",
         "workbench replay requests.oracleGeneral.zst --eviction s3-fifo --cache-size 256MiB --untimed --json",
         "workbench replay requests.csv --eviction lru --admission tinylfu --cache-size 10% --untimed",
@@ -131,6 +139,8 @@ def replay_command(
     eviction: str,
     admission: str,
     cache_size: int | Share | None,
+    low: int | Share | None,
+    high: int | Share | None,
     amplify: str,
     **circumstances: Any,
 ) -> None:
@@ -139,6 +149,8 @@ def replay_command(
     The CPU's costs are fitted to events.parquet beside the trace, if it is there.
     """
     eviction = guarded(eviction, admission, cache_size, untimed)
+    if (low, high) != (None, None) and (untimed or cache_size is None):
+        raise click.UsageError("--low and --high need --eviction and --cache-size, and have no meaning --untimed")
     if untimed:
         _untimed(trace, kind, eviction, cache_size, as_json)
         return
@@ -150,7 +162,8 @@ def replay_command(
         check_image(reads, opened.bootstrap_digest, trace)
     workload = Workload.from_reads(reads, opened)
     capacity = int(cache_size * workload.touched_bytes) if isinstance(cache_size, Share) else cache_size
-    settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, **circumstances)
+    marks = watermarks_of(low, high, capacity)
+    settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, watermarks=marks, **circumstances)
     workload = fleet([workload] * clients) if clients > 1 else workload
     # Who summarises events counts each of them, in the order in which one client had them.
     summarised = clients == 1 and settings.loop == "closed" and settings.warm_up == 0

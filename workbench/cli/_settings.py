@@ -12,7 +12,7 @@ from workbench.cli._types import CACHE_SIZE, SIZE, Share
 from workbench.policy import amplify
 from workbench.replay import LOOPS, PREFETCH
 
-__all__ = ["amplify_option", "guarded", "link_option", "replay_options", "settings_options"]
+__all__ = ["amplify_option", "guarded", "link_option", "replay_options", "settings_options", "watermarks_of"]
 
 _ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
@@ -45,6 +45,8 @@ def replay_options(command: Any) -> Any:
             click.option("--prefetch-workers", type=click.IntRange(1), default=1, help="How many fetch it."),
             click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for."),
             click.option("--loop", type=click.Choice(LOOPS), default="closed", help="open: at recorded times."),
+            click.option("--high", type=CACHE_SIZE, help="Evict when more is stored: 1GiB, or 90% of the cache size,"),
+            click.option("--low", type=CACHE_SIZE, help="and down to this; by default no lower than there must be."),
             click.option("--warm-up", type=click.IntRange(0), default=0, help="Reads before anything counts."),
         )
     ):
@@ -65,3 +67,12 @@ def guarded(eviction: str, admission: str, cache_size: int | Share | None, untim
     both = f"{eviction}+{admission}"
     policy.get(both)
     return eviction if admission == "all" else both
+
+
+def watermarks_of(low: int | Share | None, high: int | Share | None, capacity: int | None) -> tuple[int, int] | None:
+    """The watermarks that were asked for, in bytes."""
+    if capacity is None or (low is None and high is None):
+        return None
+    top = capacity if high is None else int(high * capacity) if isinstance(high, Share) else high
+    bottom = top if low is None else int(low * capacity) if isinstance(low, Share) else low
+    return bottom, top

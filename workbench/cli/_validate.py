@@ -18,7 +18,7 @@ from workbench.cli._blobs import Configured
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import meter
-from workbench.cli._settings import guarded, settings_options
+from workbench.cli._settings import amplify_option, guarded, settings_options
 from workbench.cli._types import SIZE, Share
 from workbench.replay import PREFETCH, Settings, Validation, Workload, validate
 from workbench.trace import check_image, read_reads
@@ -43,6 +43,7 @@ __all__: list[str] = []
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @settings_options
+@amplify_option
 def validate_command(
     trace: Path,
     image: Path,

@@ -42,8 +42,9 @@ class EvictionPolicy:
         Whether loops are compiled with its functions in them rather than to call them: faster, for a compilation
         of its own.
     narrow
-        Whether all that it keeps in its int64 arena are numbers of chunks, a few times as large: up to 2**28 chunks
-        such a loop gives it 32 bits, which is half as much to go through.
+        Whether all that it keeps in its int64 arena are chunks, nodes, counts of requests and sums of bytes: where
+        none of these comes near 2**31, a loop that is specialised gives it 32 bits, which is half as much to go
+        through.
     """
 
     name: str

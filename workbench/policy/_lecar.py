@@ -23,7 +23,7 @@ _HELD = 1  # of the heap
 _LRU_WEIGHT, _LFU_WEIGHT = 1, 2  # in floats
 _LEARNING_RATE, _LOG_DISCOUNT = 0.45, math.log(0.005)
 _REGISTERS = 8
-_MULTIPLIER, _INCREMENT, _MASK = 6364136223846793005, 1442695040888963407, (1 << 63) - 1
+_SEED, _MULTIPLIER, _PRIME = 88172645, 48271, (1 << 31) - 1  # Park and Miller's generator
 
 
 def arena(chunks: int) -> tuple[int, int]:
@@ -39,7 +39,7 @@ def _init(ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
     clear(ints[ints[_HEAP] :], floats, sizes)
     floats[_LRU_WEIGHT] = floats[_LFU_WEIGHT] = 0.5
     ints[_GHOST_LIMIT] = capacity // 2
-    ints[_STATE] = 88172645463325252
+    ints[_STATE] = _SEED
     ints[_LEAVING] = -1
 
 
@@ -84,9 +84,12 @@ def _victim(ints: Any, floats: Any, pinned: Any, chunk: int) -> int:
     goes = ints[_LEAVING]
     if goes >= 0 and pinned[goes] == 0:
         return int(goes)
-    oldest, rarest = oldest_free(ints, _LRU, pinned), least(heap, floats, pinned)
-    ints[_STATE] = (ints[_STATE] * _MULTIPLIER + _INCREMENT) & _MASK
-    by_lru = (ints[_STATE] >> 31) < floats[_LRU_WEIGHT] * 4294967296.0
+    oldest = rarest = oldest_free(ints, _LRU, pinned)
+    # Who is the oldest and was used but once is the rarest, too.
+    if oldest >= 0 and heap[chunk_at(heap, oldest) + COUNT] > 1:
+        rarest = least(heap, floats, pinned)
+    ints[_STATE] = ints[_STATE] * _MULTIPLIER % _PRIME
+    by_lru = ints[_STATE] < floats[_LRU_WEIGHT] * _PRIME
     ints[_LEAVING] = oldest if by_lru else rarest
     # Whom both would evict, nobody is to blame for.
     ints[_EXPERT] = 0

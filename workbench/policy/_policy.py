@@ -25,7 +25,6 @@ from workbench.policy import (
     _mru,
     _none,
     _qdlp,
-    _queue,
     _random,
     _s3fifo,
     _sieve,
@@ -67,6 +66,8 @@ _MODULES = {
     "belady": _belady,
     "belady-size": _beladysize,
 }
+# Random numbers of 63 bits, or a time that never comes.
+_WIDE = ("random", "hyperbolic", "cacheus", "lhd", "belady", "belady-size")
 _BUILT_IN = {
     name: EvictionPolicy(
         name,
@@ -74,7 +75,7 @@ _BUILT_IN = {
         module.functions,
         offline=getattr(module, "OFFLINE", False),
         specialised=True,
-        narrow=module.arena is _queue.arena,
+        narrow=name not in _WIDE,
     )
     for name, module in _MODULES.items()
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -58,7 +59,17 @@ def from_class(cls: type[PythonPolicy], name: str | None = None) -> EvictionPoli
     functions = _functions(cls)
     errors: list[Exception] = []
     compiled = lru_cache(lambda functions: _callbacks(functions, errors))
-    return EvictionPolicy(name or cls.__name__, _arena, functions, compiled, errors, interpreted=True)
+    return _OfClass(name or cls.__name__, _arena, functions, compiled, errors, interpreted=True, made_of=cls)
+
+
+@dataclass(frozen=True)
+class _OfClass(EvictionPolicy):
+    """Pickled as its class: functions over an object, and callbacks, go nowhere."""
+
+    made_of: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_class, (self.made_of, self.name)
 
 
 def _functions(cls: type[PythonPolicy]) -> Policy:

@@ -22,7 +22,7 @@ def spelled(value: Any) -> str:
     """A text that is the same for what is the same.
 
     A built-in policy is its name. One of one's own is its functions: their code, and what that closes over or finds by
-    name in its module. A class is its methods, and those of its bases.
+    name in its module; a class is its methods, and those of its bases.
     """
     if isinstance(value, EvictionPolicy):
         functions = () if value.specialised else (value.arena, *value.functions)

@@ -99,6 +99,7 @@ def _open(
         plan=settings.plan,
         amplify_io=amplify_of(settings, workload),
         capacity=None if policy.name == "none" else settings.capacity,
+        watermarks=None if policy.name == "none" else settings.watermarks,
         policy=policy.functions,
         arena_of=policy.arena,
         prefetch_workers=settings.prefetch_workers,

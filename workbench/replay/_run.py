@@ -123,10 +123,11 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     chunks, actors = len(layout.size), threads + clients * workers
     window = windows(amplify, chunks) * (workload.version != 5)
     capacity = None if settings.policy.name == "none" else settings.capacity
+    marks = None if capacity is None else settings.watermarks
     on_read = bound.compiled()
     first = World(
         layout=layout,
-        state=new_state(chunks, capacity, *settings.policy.arena(chunks), window=window),
+        state=new_state(chunks, capacity, *settings.policy.arena(chunks), marks, window),
         own=np.zeros(OWN_COLUMNS, np.int64),
         ahead=_suggesting(bound, on_read, chunks),
         unread=np.zeros(chunks, np.int64),

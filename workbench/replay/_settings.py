@@ -37,6 +37,8 @@ class Settings:
         one, see `workbench.policy.amplify`.
     capacity
         Uncompressed bytes that the cache may hold; None for no bound.
+    watermarks
+        The low and the high one, in bytes, by default the capacity both; see `storage.plan.new_state`.
     eviction
         A name that `workbench.policy.get` knows, or a policy.
     prefetch
@@ -64,6 +66,7 @@ class Settings:
     amplify_io: int | str | Amplify = 1 << 20
     capacity: int | None = None
     eviction: str | EvictionPolicy = "none"
+    watermarks: tuple[int, int] | None = None
     prefetch: str | Sequence[int] | Batches | PrefetchPolicy | None = None
     prefetch_workers: int = 1
     prefetch_batch: int | None = None

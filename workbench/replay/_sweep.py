@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,12 @@ from workbench.replay._bound import lower_bound
 from workbench.replay._identity import spelled
 from workbench.replay._run import replay
 from workbench.replay._settings import Settings
+from workbench.replay._spread import spread
 from workbench.replay._workload import ImageLike, Workload
 
 __all__ = ["Sweep", "sweep"]
 
 _AXES = tuple(name for name in Settings.__dataclass_fields__)
-_workloads: Mapping[tuple[str, str], Workload] = {}
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def sweep(
     cells = {_place(folder, cell): cell for cell in _cells(grid, workloads, settings or Settings())}
     todo = {place: cell for place, cell in cells.items() if not place.exists()}
     failed = []
-    rows = _rows(list(todo.values()), workloads, client, workers)
+    rows = spread(_row, [(cell, (cell.trace, cell.image)) for cell in todo.values()], workloads, client, workers)
     bar = tqdm(rows, desc="sweep", unit="cell", total=len(todo), delay=2, disable=None if progress else True)
     for cell, row, error in bar:
         if error is None:
@@ -206,61 +204,6 @@ def _write(place: Path, row: Mapping[str, Any]) -> None:
     partial = place.with_name(f".{place.name}.{os.getpid()}")
     pq.write_table(pa.Table.from_pylist([dict(row)]), partial)
     partial.replace(place)
-
-
-Row = tuple[_Cell, dict[str, Any], str | None]
-
-
-def _rows(
-    cells: Sequence[_Cell], workloads: Mapping[tuple[str, str], Workload], client: Any, workers: int | None
-) -> Iterator[Row]:
-    """Rows in the order in which they are done."""
-    if client is not None:
-        yield from _on_dask(cells, workloads, client)
-    elif workers == 0 or len(cells) < 2:
-        for cell in cells:
-            yield _outcome(cell, workloads[cell.trace, cell.image])
-    else:
-        yield from _on_cores(cells, workloads, workers or os.cpu_count() or 1)
-
-
-def _on_cores(cells: Sequence[_Cell], workloads: Mapping[tuple[str, str], Workload], workers: int) -> Iterator[Row]:
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (workloads,))
-    with pool:
-        futures: dict[Future[Row], _Cell] = {pool.submit(_in_process, cell): cell for cell in cells}
-        for future in as_completed(futures):
-            error = future.exception()  # a cell that cannot be sent, or a process that died
-            yield future.result() if error is None else (futures[future], {}, _told(error))
-
-
-def _start(workloads: Mapping[tuple[str, str], Workload]) -> None:
-    global _workloads
-    _workloads = workloads
-
-
-def _in_process(cell: _Cell) -> Row:
-    return _outcome(cell, _workloads[cell.trace, cell.image])
-
-
-def _on_dask(cells: Sequence[_Cell], workloads: Mapping[tuple[str, str], Workload], client: Any) -> Iterator[Row]:
-    from distributed import as_completed as completed
-
-    there = {key: client.scatter(workload, broadcast=True) for key, workload in workloads.items()}
-    futures = {client.submit(_outcome, cell, there[cell.trace, cell.image], pure=False): cell for cell in cells}
-    for future in completed(futures):  # type: ignore[no-untyped-call]
-        error = future.exception()
-        yield future.result() if error is None else (futures[future], {}, _told(error))
-
-
-def _outcome(cell: _Cell, workload: Workload) -> Row:
-    try:
-        return cell, _row(cell, workload), None
-    except Exception as error:  # one cell's failure is no other's
-        return cell, {}, _told(error)
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _row(cell: _Cell, workload: Workload) -> dict[str, Any]:

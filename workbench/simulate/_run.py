@@ -102,7 +102,7 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
     special, objects = chosen.specialised, len(trace.sizes)
     run = _specialised(chosen) if special else _generic(chosen.offline)
     functions = _NOTHING if special else chosen.compiled()
-    ints, floats, count = _arenas(chosen, objects, cache_size, chosen.narrow and special)
+    ints, floats, count = _arenas(chosen, objects, cache_size, special and _narrow(trace, chosen, cache_size))
     sizes, pinned = _columns(trace.sizes) if special else (trace.sizes, np.zeros(objects, np.int32))
     held = np.zeros(objects, np.uint8)
     init = _init_of(chosen) if special else functions.init
@@ -122,17 +122,22 @@ def _columns(sizes: Any) -> tuple[Any, Any]:
 
 
 _NOTHING: Any = 0
-_NARROW = 1 << 28
+_LOW, _TIMES = 1 << 31, 16  # a word holds up to that many times a count, or bytes
 # What `serve` calls, and the policy's function that it stands for.
 _CALLED = {"hit": "on_hit", "admit": "on_admit", "choose": "victim", "remove": "on_remove", "let_in": "admits"}
+
+
+def _narrow(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> bool:
+    """Whether all that a policy keeps of these requests in this cache has room in 32 bits."""
+    largest = max(chosen.arena(len(trace.sizes))[0], len(trace), int(trace.sizes.sum()), cache_size)
+    return chosen.narrow and _TIMES * largest < _LOW
 
 
 def _arenas(chosen: EvictionPolicy, objects: int, cache_size: int, narrow: bool = False) -> tuple[Any, Any, Any]:
     ints, floats = chosen.arena(objects)
     count = np.zeros(COUNTERS, np.int64)
     count[CAPACITY] = cache_size
-    word = np.int32 if narrow and objects < _NARROW else np.int64
-    return np.zeros(ints, word), np.zeros(floats, np.float64), count
+    return np.zeros(ints, np.int32 if narrow else np.int64), np.zeros(floats, np.float64), count
 
 
 def _interpret(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:

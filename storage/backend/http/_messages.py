@@ -59,7 +59,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        if known and url.isascii() and url.isprintable() and " " not in url:
+        if known and not parts.netloc.endswith(":") and url.isascii() and url.isprintable() and " " not in url:
             return parts
     except ValueError:
         pass

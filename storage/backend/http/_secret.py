@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
+from storage.masks import MASK, without_user
 
 __all__ = ["Secret", "mask_url"]
-
-_MASK = "***"
 
 
 class Secret:
@@ -40,7 +38,7 @@ class Secret:
         return hash(self._value)
 
     def __repr__(self) -> str:
-        return _MASK
+        return MASK
 
     __str__ = __repr__
 
@@ -53,9 +51,5 @@ def mask_url(url: str) -> str:
     >>> mask_url("https://me:pw@host/blob?X-Amz-Signature=abc")
     'https://***@host/blob?***'
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return _MASK
-    _, at, host = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, f"{_MASK}@{host}" if at else host, parts.path, _MASK if parts.query else "", ""))
+    shown, mark, _ = without_user(url).partition("#")[0].partition("?")
+    return shown + (f"?{MASK}" if mark else "")

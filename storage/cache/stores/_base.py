@@ -37,16 +37,27 @@ class Source:
         The blob's.
     writable
         Whether anything may be changed.
+    digests
+        Those of ready chunks, for maps that are in memory only; all caches of the blob share them.
     """
 
-    __slots__ = ("decoder", "info", "layout", "rows", "writable")
+    __slots__ = ("decoder", "digests", "info", "layout", "rows", "writable")
 
-    def __init__(self, info: BlobInfo, layout: Layout, decoder: Decoder, rows: range, writable: bool = True) -> None:
+    def __init__(
+        self,
+        info: BlobInfo,
+        layout: Layout,
+        decoder: Decoder,
+        rows: range,
+        writable: bool = True,
+        digests: set[bytes] | None = None,
+    ) -> None:
         self.info = info
         self.layout = layout
         self.decoder = decoder
         self.rows = rows
         self.writable = writable
+        self.digests = set() if digests is None else digests
 
 
 class BlobFile:

@@ -46,7 +46,8 @@ def _open_map(data: Path, source: Source, kind: CacheKind) -> ChunkMap:
     part = slice(source.rows.start, source.rows.stop)
     chosen = kind.chunk_map or _default(source.info, kind)
     if chosen == "digested":
-        return DigestedChunkMap(source.decoder.chunks.digest[part])
+        places = np.asarray(source.layout.offset[part])
+        return DigestedChunkMap(source.decoder.chunks.digest[part], places, source.digests)
     if chosen == "range":
         return RangeMap(
             data, np.asarray(source.layout.offset[part]), np.asarray(source.layout.size[part]), source.writable

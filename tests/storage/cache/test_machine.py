@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -93,3 +95,32 @@ def test_a_trace_of_steps(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(TraceError, match="is not a trace of steps"):
             replay_steps(CacheMachine, path)
+
+
+NEW: list[tuple[str, dict[str, Any]]] = [
+    ("stream", {}),
+    ("read", {"raw": [(0, 3, -1), (5, 0, -1)]}),
+    ("enter", {}),
+    ("read_at_once", {"raws": [[(1, 0, -1)], [(4, 0, -1)]]}),
+    ("restart", {}),
+    ("stream", {}),
+]
+
+
+@pytest.mark.parametrize(("blobs", "part"), [("alone", None), ("alone", 0.5), ("zran", 0.5), ("batched", 0.1)])
+def test_a_script(blobs: str, part: float | None, tmp_path: Path) -> None:
+    """Streams, an index, watermarks and gzip layers: the steps hold, and what they are printed as runs as a program."""
+    specs = [[(5000, number, True) for number in range(4)], [(300, 9, False)]]
+    start = {"specs": specs, "plan": "exact", "amplify_io": 8000, "part": part, "kind": "plain", "blobs": blobs}
+    state = CacheMachine()
+    try:
+        for name, arguments in [("start", start | {"marks": (1, 3), "dedup": True}), *NEW]:
+            getattr(state, name)(**arguments)
+            state.check()
+    finally:
+        state.teardown()
+    (tmp_path / "run.py").write_text(state.script())
+    command = [sys.executable, str(tmp_path / "run.py")]
+    path = {"PYTHONPATH": str(Path(__file__).parents[3])}
+    outcome = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, env=os.environ | path)
+    assert (outcome.returncode, outcome.stderr) == (0, "")

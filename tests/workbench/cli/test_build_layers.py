@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from storage.errors import ConfigError
 from storage.factory import open_store
 from storage.image import open_image
+from storage.image.verbs import check
+from tests.fuzz.seeds import stargz_layers, stargz_tables
 from workbench.cli._main import group
 
 import workbench.cli._build  # noqa: F401  isort: skip  (registers the verb)
@@ -90,3 +94,39 @@ def test_refused_over_a_parent(words: tuple[str, ...], complaint: str, tmp_path:
     source = tar(tmp_path / "1.tar", *LOWER)
     result = CliRunner().invoke(group, ["build", str(source), "-o", str(tmp_path), "--parent-bootstrap", "x", *words])
     assert complaint in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (("--whiteout-spec", "oci"), "whiteout_spec"),
+        (("--platform", "linux/arm64"), "platform"),
+        (("--leave-out", "a"), "leave_out"),
+        (("--blob-id", "0" * 64), "blob_id"),
+        (("--blob-data-size", "1MiB"), "blob_data_size"),
+        (("--type", "estargztoc-ref", "--encrypt"), "encrypt"),
+        (("--type", "estargztoc-ref", "--fs-version", "5"), "version"),
+        (("--type", "estargztoc-ref"), "blob_id"),
+        (("--type", "directory", "--attributes", "x", "--parent-bootstrap", "y"), "parent_bootstrap"),
+    ],
+)
+def test_without_effect(words: tuple[str, ...], field: str, tmp_path: Path) -> None:
+    """An option that has no effect on such a source is refused by its name, as is one that is missing."""
+    source = tar(tmp_path / "1.tar", *LOWER)
+    result = CliRunner().invoke(group, ["build", str(source), "-o", str(tmp_path / "image"), *words])
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.where["field"] == field
+    assert not (tmp_path / "image").exists()
+
+
+def test_table_alone(tmp_path: Path) -> None:
+    """The table of contents of a stargz layer is enough for an image of the layer."""
+    layer, table = stargz_layers()[0], stargz_tables()[0]
+    blob_id = hashlib.sha256(layer).hexdigest()
+    (tmp_path / "stargz.index.json").write_bytes(table)
+    of_layer = ("--blob-id", blob_id, "--blob-data-size", len(layer), "--type", "estargztoc-ref")
+    words = (tmp_path / "stargz.index.json", "-o", tmp_path / "image", *of_layer, "--json")
+    made = json.loads(run("build", *words).stdout)
+    (tmp_path / "image" / "blobs" / blob_id).write_bytes(layer)
+    assert (made["blob"], made["chunks"]) == (str(tmp_path / "image" / "blobs" / blob_id), 3)
+    assert check(tmp_path / "image", deep=True).problems == ()

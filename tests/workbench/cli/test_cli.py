@@ -10,10 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from storage.cache import ChunkIndex
 from storage.factory import open_store
+from workbench.cli._settings import watermarks_of
+from workbench.cli._types import Share
 
 ROOT = Path(__file__).parents[3]
 Workbench = Callable[..., subprocess.CompletedProcess[str]]
@@ -109,6 +113,41 @@ def test_cache_gc(workbench: Workbench, image_dir: Path, tmp_path: Path) -> None
     assert len(list(tmp_path.glob("*.chunk_map"))) == 1
 
 
+def test_cache_gc_index(workbench: Workbench, image_dir: Path, tmp_path: Path) -> None:
+    """With --index, files that are there no longer are forgotten: those of this folder, and of others."""
+    with open_store(image_dir, cache_dir=tmp_path / "cache", dedup=tmp_path / "chunks.db") as store:
+        store.read("/copy.txt")
+    unused = tmp_path / "cache" / f"{'0' * 64}.blob.data"
+    unused.write_bytes(bytes(5000))
+    index, name = ChunkIndex(tmp_path / "chunks.db"), "Blake3:" + "0" * 64
+    for path in (str(unused), "/gone/before"):
+        index.add(path, [(name, 0)])
+    words = ("cache", "gc", tmp_path / "cache", "--image", image_dir, "--index", tmp_path / "chunks.db", "--json")
+    planned = [json.loads(line) for line in workbench(*words, "--dry-run").stdout.splitlines()]
+    assert [row["forgotten"] for row in planned if "forgotten" in row] == [str(unused), "/gone/before"]
+    assert [held.path for held in index.find([name])[name]] == [str(unused), "/gone/before"]
+    assert [json.loads(line) for line in workbench(*words).stdout.splitlines()] == planned
+    assert index.find([name]) == {}
+    assert workbench(*words).stdout == ""
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [
+        (None, None, None),
+        (Share(0.5), None, (500, 1000)),
+        (None, Share(0.8), (800, 800)),
+        (100, 900, (100, 900)),
+        (0, Share(1.0), (0, 1000)),
+    ],
+)
+def test_watermarks(low: Any, high: Any, marks: tuple[int, int] | None) -> None:
+    """Watermarks are bytes or shares of the capacity; the high one is that by default, the low one as the high one."""
+    assert watermarks_of(low, high, 1000) == marks
+    assert watermarks_of(low, high, None) is None
+
+
 VERBS = ("build", "ls", "stat", "cat", "cp", "explain", "record", "replay", "demo", "cache ls", "cache gc")
 
 
@@ -197,6 +236,7 @@ def test_foreign_trace(workbench: Workbench, image_dir: Path) -> None:
     [
         (["replay", "t", "--image", "i", "--eviction", "lru"], "--cache-size"),
         (["replay", "t", "--image", "i", "--cache-size", "1MiB"], "--eviction"),
+        (["replay", "t", "--image", "i", "--low", "50%"], "--cache-size"),
         (["replay", "t", "--image", "i", "--link", "rtt=soon"], "20ms"),
         (["replay", "t", "--image", "i", "--amplify", "lots"], "256KiB"),
         (["build", ".", "-o", "x", "--chunk-size", "5000"], "powers of two"),

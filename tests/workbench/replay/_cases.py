@@ -99,11 +99,14 @@ def cases(draw: st.DrawFn, calm: bool = False, plain: bool = False, **fixed: obj
     think = draw(st.sampled_from([0, 1_000, 5_000_000]))
     workload = workload_of(rng, layout, reads, threads, programs, think, clients)
     share = draw(st.sampled_from([None, 0.05, 0.2, 0.5, 1.0]))
+    capacity = None if share is None else int(layout.size.sum() * share)
+    marks = None if capacity is None else draw(st.sampled_from([None, (0, capacity), (capacity // 4, capacity // 2)]))
     rows = st.lists(st.integers(0, len(layout.size) - 1), max_size=30)
     settings = {
         "plan": (plan := draw(st.sampled_from(["exact", "reference"]))),
         "amplify_io": draw(_WINDOWS if plan == "reference" else st.one_of(_WINDOWS, _AMPLIFY)),
-        "capacity": None if share is None else int(layout.size.sum() * share),
+        "capacity": capacity,
+        "watermarks": marks,
         "eviction": draw(st.sampled_from(["none", "fifo", "lru", "sieve"])),
         "prefetch": draw(st.one_of(st.sampled_from(_NAMED), rows, _PREFETCH)),
         "prefetch_workers": draw(st.integers(1, 3)),

@@ -125,6 +125,7 @@ class Client:
             None if policy.name == "none" else settings.capacity,
             policy.functions,
             policy.arena(chunks),
+            watermarks=None if policy.name == "none" or settings.capacity is None else settings.watermarks,
             window=windows(amplify, chunks),
         )
         self.number = number

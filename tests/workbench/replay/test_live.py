@@ -53,6 +53,7 @@ def run_live(image_dir: Path, reads: pa.Table, settings: Settings, cache: Path) 
             plan=settings.plan,
             amplify_io=settings.amplify_io,
             capacity=settings.capacity,
+            watermarks=settings.watermarks,
             policy=chosen.functions,
             arena_of=chosen.arena,
             recorder=recorder,
@@ -76,6 +77,22 @@ def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify:
     live = decisions(run_live(image_dir, reads, settings, tmp_path / "cache"))
     replayed = decisions(replay(workload, image, settings, record=True).events())
     assert replayed == live
+
+
+@pytest.mark.parametrize("amplify", [0, 200_000])
+@pytest.mark.parametrize("eviction", ["fifo", "lru", "sieve"])
+def test_watermarks_are_the_same(image_dir: Path, tmp_path: Path, amplify: int, eviction: str) -> None:
+    """The same with watermarks, which have more go than there must."""
+    reads, image = reads_of(image_dir, 120, seed=amplify), open_image(image_dir)
+    workload = Workload.from_reads(reads, image)
+    half, evicted = workload.touched_bytes // 2, []
+    for marks in (None, (half // 4, half), (half // 4, 3 * half // 4)):
+        settings = Settings(amplify_io=amplify, capacity=half, eviction=eviction, watermarks=marks)
+        result = replay(workload, image, settings, record=True)
+        live = run_live(image_dir, reads, settings, tmp_path / f"{marks}")
+        assert decisions(result.events()) == decisions(live)
+        evicted.append(result.totals["evictions"])
+    assert len(set(evicted)) > 1
 
 
 @pytest.mark.parametrize("plan", ["exact", "reference"])

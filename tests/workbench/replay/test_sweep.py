@@ -99,6 +99,22 @@ def test_policies_of_one_name(image_dir: Path, tmp_path: Path) -> None:
     assert len(found(1)) == 3
 
 
+def test_what_cannot_be_sent(image_dir: Path, tmp_path: Path) -> None:
+    """A cell that no other process can be given is told of; the rest is done."""
+    open_file = (tmp_path / "log").open("w")
+
+    class Logged(_every(1)):  # type: ignore[misc]
+        log = open_file
+
+    grid = {"eviction": ["lru", "fifo", policy.from_class(Logged)]}
+    reads, settings = {"t": reads_of(image_dir, 30, seed=3)}, Settings(capacity=200_000)
+    found = sweep(grid, reads, {"a": image_dir}, tmp_path / "out", settings, workers=1)
+    open_file.close()
+    assert set(found.frame()["eviction"]) == {"lru", "fifo"}
+    assert found.failed["eviction"].tolist() == ["Logged"]
+    assert "cannot be sent" in found.failed["error"][0]
+
+
 def test_policy_is_what_it_does() -> None:
     """What a policy has learned so far, and where it lies in memory, is no part of what it is; what it calls is."""
     one, same, other = (policy.from_class(_every(step)) for step in (1, 1, 2))
@@ -150,11 +166,13 @@ def test_on_cores_and_on_dask(image_dir: Path, tmp_path: Path) -> None:
     """Processes of this machine, and a Dask cluster's workers, give the rows that one process gives."""
     distributed = pytest.importorskip("distributed", reason="needs dask's distributed")
     reads, images = {"t": reads_of(image_dir, 30, seed=3)}, {"a": image_dir}
-    grid = {"amplify_io": [0, 1 << 20]}
-    expected = sweep(grid, reads, images, tmp_path / "0", workers=0).frame()
-    assert sweep(grid, reads, images, tmp_path / "1", workers=1).frame().equals(expected)
+    grid = {"amplify_io": [0, 1 << 20], "eviction": ["lru", policy.from_class(_every(1))]}
+    settings = Settings(capacity=200_000)
+    expected = sweep(grid, reads, images, tmp_path / "0", settings, workers=0).frame()
+    assert len(expected) == 4
+    assert sweep(grid, reads, images, tmp_path / "1", settings, workers=1).frame().equals(expected)
     with distributed.LocalCluster(n_workers=1, dashboard_address=None) as local, distributed.Client(local) as client:
-        assert sweep(grid, reads, images, tmp_path / "2", client=client).frame().equals(expected)
+        assert sweep(grid, reads, images, tmp_path / "2", settings, client=client).frame().equals(expected)
 
 
 def test_no_such_axis(image_dir: Path, tmp_path: Path) -> None:

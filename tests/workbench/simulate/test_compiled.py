@@ -50,11 +50,11 @@ class Strict:
 
 
 @functools.cache
-def trace(sized: bool) -> ObjectTrace:
-    """Zipf with scans in it."""
+def trace(sized: bool, scale: int = 1) -> ObjectTrace:
+    """Zipf with scans in it; sizes are so many times as large."""
     rng = np.random.default_rng(11)
     ids = np.where(rng.random(4000) < 0.7, np.minimum(rng.zipf(1.2, 4000), 300), np.arange(4000) % 300)
-    return ObjectTrace.from_arrays(ids, rng.integers(1, 40, 301)[ids] if sized else 20)
+    return ObjectTrace.from_arrays(ids, scale * (rng.integers(1, 40, 301)[ids] if sized else 20))
 
 
 @pytest.mark.parametrize("sized", [False, True], ids=["equal", "sized"])
@@ -71,6 +71,14 @@ def test_as_plain(name: str, sized: bool, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(_run, "_arenas", strict)
     assert simulate(trace(sized), replace(chosen, interpreted=True), 1500) == compiled
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if policy.get(name).narrow])
+def test_wide(name: str) -> None:
+    """With sizes for which 32 bits have no room, all is the same and so many times as large."""
+    small, large = simulate(trace(True), name, 1500), simulate(trace(True, 1 << 24), name, 1500 << 24)
+    assert (large.misses, large.evictions, large.refused) == (small.misses, small.evictions, small.refused)
+    assert large.miss_bytes == small.miss_bytes << 24
 
 
 @pytest.mark.slow

@@ -198,3 +198,15 @@ def test_another_form(first: str, then: str, turned: bool, blobs: Made, tmp_path
     again = open_cache(blobs, tmp_path, backend=WatchedBackend(LocalFs(blobs.folder), refuse), kind=KINDS[first])
     read_chunks(again, blobs, range(20))
     again.close()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_same_chunk_twice(kind: str, tmp_path: Path) -> None:
+    """A blob may hold a chunk in two places: having it in one of them is not having it in the other."""
+    (tmp_path / "blobs").mkdir()
+    made = make_blobs(tmp_path / "blobs", [[b"same" * 500, b"other" * 300, b"same" * 500]])
+    cache = open_cache(made, tmp_path / "cache", kind=KINDS[kind])
+    for row in (0, 2, 0, 2):
+        read_chunks(cache, made, [row])
+    assert ready_rows(cache) == [0, 2]
+    cache.close()

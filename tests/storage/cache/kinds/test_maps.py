@@ -32,7 +32,7 @@ class TestDigested(ChunkMapConformance):
 
     def open(self, folder: Path) -> ChunkMap:
         """Of chunks that all differ."""
-        return DigestedChunkMap(np.arange(CHUNKS * 32, dtype=np.uint8).reshape(CHUNKS, 32))
+        return DigestedChunkMap(np.arange(CHUNKS * 32, dtype=np.uint8).reshape(CHUNKS, 32), np.arange(CHUNKS) * 4096)
 
 
 class TestRange(ChunkMapConformance):
