@@ -183,7 +183,7 @@ class FileCache:
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
         self._evicts = self.decider.policy is not keep_all
         self._unguarded = not self._evicts and not self._checked and not prefetch_bandwidth
-        self._bounded = self._evicts and not self._checked
+        self._bounded, self._whole = self._evicts and not self._checked, self._checked
         self._noted = self.decider.noted
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
@@ -229,7 +229,7 @@ class FileCache:
             if self._bounded:
                 size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
             else:
-                size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id) if self._checked else -1
+                size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id) if self._whole else -1
             if size >= 0:
                 return size
         if read_id is not None:
@@ -245,9 +245,9 @@ class FileCache:
         return size
 
     def answer(self, ahead: Ahead) -> None:
-        """From now on, let a prefetch policy suggest chunks at each read."""
+        """From now on, let a prefetch policy suggest chunks at each read, so that none goes past the decider."""
         self.prefetcher.answer(ahead)
-        self._unguarded = self._bounded = False
+        self._unguarded = self._bounded = self._whole = False
 
     def _before_read(self, lengths: Sequence[int]) -> None:
         """Let prefetch pay for the read; refuse it in the child of a fork."""

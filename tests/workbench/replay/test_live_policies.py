@@ -27,7 +27,13 @@ def run(image_dir: Path, reads: pa.Table, workload: Workload, settings: Settings
     ahead = bind_prefetch(settings, workload).fresh()
     with (
         Recorder() as recorder,
-        open_store(image_dir, cache_dir=cache, amplify_io=amplify_of(settings, workload), recorder=recorder) as store,
+        open_store(
+            image_dir,
+            cache_dir=cache,
+            plan=settings.plan,
+            amplify_io=amplify_of(settings, workload),
+            recorder=recorder,
+        ) as store,
     ):
         if ahead is not None:
             store.answer(ahead)
