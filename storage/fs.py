@@ -15,7 +15,7 @@ from storage.errors import ConfigError, PathError
 from storage.image import Image
 from storage.image.v5 import Amplifier
 from storage.metrics import Fop, FsIoStats
-from storage.plan import plan_prefetch
+from storage.plan import Ahead, plan_prefetch
 
 __all__ = ["Rafs"]
 
@@ -158,6 +158,11 @@ class Rafs:
     def prefetch(self, rows: Sequence[int]) -> None:
         """Have chunks fetched in the background, in this order."""
         self.cache.prefetch(rows)
+
+    def answer(self, ahead: Ahead) -> None:
+        """From now on, let a prefetch policy suggest chunks at each read; see `storage.plan.Ahead`."""
+        if isinstance(self.cache, FileCache):
+            self.cache.answer(ahead)
 
     def prefetch_files(self, files: Sequence[str] | None = None, prefetch_all: bool = False) -> None:
         """Have what nydusd would read ahead fetched in the background; see `storage.plan.plan_prefetch`.

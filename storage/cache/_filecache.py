@@ -43,6 +43,7 @@ from storage.plan import (
     READY,
     STORED,
     USER,
+    Ahead,
     Batches,
     Decider,
     Options,
@@ -223,7 +224,7 @@ class FileCache:
         if self._unguarded and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if self._hindered:
-            self._before_read(lengths)
+            self._before_read(Segments(rows, offsets, lengths))
         if len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
             if self._bounded:
                 size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
@@ -243,12 +244,19 @@ class FileCache:
         self.log.read(start, read_id, 0, size, size)
         return size
 
-    def _before_read(self, lengths: Sequence[int]) -> None:
-        """Let prefetch pay for the read; refuse it in the child of a fork."""
+    def answer(self, ahead: Ahead) -> None:
+        """From now on, let a prefetch policy suggest chunks at each read."""
+        self.prefetcher.answer(ahead)
+        self._hindered = True
+        self._unguarded = False
+
+    def _before_read(self, segments: Segments) -> None:
+        """Let prefetch hear of the read, and pay for it; refuse it in the child of a fork."""
         if self._forked:
             raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
         if self.prefetcher.is_busy:
-            self.prefetcher.spend(sum(lengths))
+            self.prefetcher.spend(sum(segments.length))
+        self.prefetcher.hear(segments)
 
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING
 
 from storage.backend import prefetching
 from storage.cache._stream import stream_blob
+from storage.cache._suggestions import Suggestions
 from storage.errors import StorageError
-from storage.plan import BLOCKED, PREFETCH, Batches, Segments, new_budget, pay, spend
+from storage.plan import BLOCKED, PREFETCH, Ahead, Batches, Segments, new_budget, pay, spend
 
 if TYPE_CHECKING:
     from storage.backend import BlobReader
     from storage.cache._filecache import FileCache
 
 __all__ = ["Prefetcher"]
+
+_log = logging.getLogger("storage.cache")
 
 Job = Callable[[], object]
 
@@ -28,8 +32,8 @@ class Prefetcher:
     """A queue of batches of chunk rows, and of blobs to be streamed, and the workers that take them.
 
     Everything is guarded by the cache's condition. A batch that fails is dropped: the failed
-    request is an event, and whoever needs its chunks fetches them himself. What fails otherwise
-    is raised by `drain` or `close`.
+    request is an event and a line of the log, and whoever needs its chunks fetches them himself.
+    What fails otherwise is raised by `drain` or `close`.
 
     A queued chunk that a user reads is not waited for: the user fetches it at once, before anything
     that is queued, and its batch, when its turn comes, is asked for without it.
@@ -47,6 +51,7 @@ class Prefetcher:
         self._limit = workers
         self._budget = new_budget(bandwidth, time.monotonic_ns()).data if bandwidth else None
         self._queue: deque[Job] = deque()
+        self._suggested: Suggestions | None = None
         self._busy = 0
         self._looking: set[int] = set()  # threads with a batch about which nothing is decided yet
         self._active = True
@@ -86,6 +91,29 @@ class Prefetcher:
             self._looking.discard(threading.get_ident())
             self._cache.changed.notify_all()
 
+    def answer(self, ahead: Ahead) -> None:
+        """Let a policy suggest chunks at each read; those come before what is queued."""
+        with self._cache.changed:
+            self._suggested = Suggestions(ahead, self._cache.decider)
+
+    def hear(self, segments: Segments) -> None:
+        """A user reads: queue what the policy suggests, and see that workers are there."""
+        if self._suggested is None:
+            return
+        with self._cache.changed:
+            suggested = self._is_wanted() and self._suggested.hear(segments)
+        if suggested:
+            self._put([self._take_suggested])
+
+    def _take_suggested(self) -> None:
+        assert self._suggested is not None
+        while True:
+            with self._cache.changed:
+                rows = self._suggested.take() if self._is_wanted() else []
+            if not rows:
+                return
+            self._take(rows)
+
     def put_blobs(self) -> None:
         """Queue all blobs to be read whole, each as one stream."""
         readers = enumerate(self._cache.fetcher.readers)
@@ -95,7 +123,10 @@ class Prefetcher:
         with self._cache.changed:
             if not self._active or self._stopping:
                 return
-            self._queue.extend(jobs)
+            if jobs == [self._take_suggested]:
+                self._queue.extendleft(jobs)
+            else:
+                self._queue.extend(jobs)
             self._cache.changed.notify_all()
             while len(self._threads) < min(self._limit, len(self._queue)):
                 thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
@@ -111,6 +142,8 @@ class Prefetcher:
         with self._cache.changed:
             self._active = False
             self._queue.clear()
+            if self._suggested is not None:
+                self._suggested.clear()
             self._cache.changed.notify_all()
 
     def drain(self) -> None:
@@ -173,8 +206,8 @@ class Prefetcher:
             try:
                 with prefetching():
                     job()
-            except StorageError:
-                pass
+            except StorageError as error:
+                _log.warning("a prefetch is dropped: %s", error)
             except Exception as error:  # a worker must outlive it, or `drain` would wait for ever
                 self._failure = error
             finally:

@@ -1,60 +1,81 @@
-"""The tree of a reference image, built again by us with its options: the same bytes."""
+"""Reference images, built again by us with the options that they were made with: the same bytes."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage.image import open_bootstrap, open_image
-from storage.image.build import TarTree, build, build_layer, image_tree, open_tar
+from storage.image.build import BuildResult, Node, build, build_layer, image_tree
+from tests.interop.options import asked
+from tests.interop.references import Variant, variants
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "v6-none": {"compressor": "none"},
-    "v6-lz4": {"compressor": "lz4_block"},
-    "v6-lz4-batch64k": {"compressor": "lz4_block", "batch_size": 64 << 10},
-    "v6-zstd": {},
-    "v6-zstd-batch": {"batch_size": 1 << 20},
-    "v6-zstd-chunk4k": {"chunk_size": 4096},
-    "v6-zstd-chunk64k": {"chunk_size": 64 << 10},
-    "v6-zstd-encrypt": {"encrypt": True},
-    "v6-zstd-inline": {"inline": True},
-    "v6-zstd-inline-toc": {"inline": True, "toc": True},
-    "v6-zstd-prefetch": {"prefetch_policy": "fs"},
-    "v6-zstd-prefetch-blob": {"prefetch_policy": "blob"},
-}
+_GZIP = ("targz-ref", "estargz-ref")
 
 
 @pytest.mark.claim("rebuilt")
-@pytest.mark.parametrize("name", OPTIONS)
-def test_same_bytes(name: str, refs: Path, tmp_path: Path) -> None:
-    """Out of v6-none comes any other image of the same tree: data blob and bootstrap, byte for byte.
+def test_same_bytes(created: Variant, tmp_path: Path) -> None:
+    """Data blob and bootstrap, byte for byte, and under the same name.
 
-    The encrypted one is given the key and the tweak that the reference drew.
+    A directory's tree is taken out of another image of it, if there is one, a tar out of the gzip layer that a
+    zran image keeps. The encrypted one is given the key and the tweak that the reference drew.
     """
-    for needed in ("v6-none", name):
-        if not (refs / needed).is_dir():
-            pytest.skip(f"no {needed} in {refs}")
-    options = dict(OPTIONS[name])
+    conversion, options, unknown = told = asked(created.ref["options"])
+    if unknown:
+        pytest.skip(f"no {', '.join(unknown)} here")
     if "encrypt" in options:
-        (info,) = open_bootstrap(refs / name).infos
+        (info,) = open_bootstrap(created.folder).infos
         options["encrypt"] = (info.cipher_key, info.cipher_iv)
     if "prefetch_policy" in options:
-        options["prefetch"] = json.loads((refs / name / "ref.json").read_text())["prefetch_input"].split()
-    tree = image_tree(open_image(refs / "v6-none"), refs / "v6-none" / "blobs")
-    built = build(tree, tmp_path, **options)
-    assert built.blob is not None
-    (blob,) = (refs / name / "blobs").iterdir()
-    bootstrap = blob if options.get("inline") else refs / name / "bootstrap"
-    for ours, its in ((built.blob, blob), (built.bootstrap, bootstrap)):
-        print(f"{name:22} {its.stat().st_size:9,} bytes: ours {digest(ours)}, its {digest(its)}")
-    assert built.blob.name == blob.name
-    assert built.blob.read_bytes() == blob.read_bytes()
-    assert built.bootstrap.read_bytes() == bootstrap.read_bytes()
+        options["prefetch"] = created.ref["prefetch_input"].split()
+    if told.of_directory:
+        built = build(_tree(created), tmp_path, **options)
+    else:
+        built = _from_a_tar(_layer(created), conversion, options, tmp_path)
+    blobs = created.folder / "blobs"
+    theirs = {path.name: path for path in blobs.iterdir()} if blobs.is_dir() else {}
+    ours = {path.name: path for path in (tmp_path / "blobs").iterdir()}
+    if theirs:  # of a tarfs they are kept elsewhere
+        assert sorted(ours) == sorted(theirs)
+    for name, path in theirs.items():
+        print(f"{created.name:22} {path.stat().st_size:9,} bytes: ours {digest(ours[name])}, its {digest(path)}")
+        assert ours[name].read_bytes() == path.read_bytes()
+    if not options.get("inline"):
+        assert built.bootstrap.read_bytes() == (created.folder / "bootstrap").read_bytes()
+
+
+def _tree(variant: Variant) -> Node:
+    """The directory that it was built of."""
+    twins = [
+        other
+        for other in variants()
+        if other != variant
+        and other.ref.get("tree") == variant.ref["tree"]
+        and "options" in other.ref
+        and asked(other.ref["options"]).of_directory
+    ]
+    source = twins[0] if twins else variant
+    return image_tree(open_image(source.folder), source.folder / "blobs")
+
+
+def _layer(variant: Variant) -> Path:
+    """The tar that it was built of, compressed."""
+    for other in variants():
+        if other.ref.get("tree") == variant.ref["tree"] and asked(other.ref.get("options", ())).conversion in _GZIP:
+            return max((other.folder / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    pytest.skip("nobody has kept the tar")
+
+
+def _from_a_tar(layer: Path, conversion: str, options: dict[str, Any], out: Path) -> BuildResult:
+    if conversion == "tar-tarfs":
+        plain = out / "layer.tar"
+        plain.write_bytes(gzip.decompress(layer.read_bytes()))
+        layer = plain
+    return build_layer(layer, out, conversion=conversion, **options)
 
 
 @pytest.mark.claim("rebuilt", variant="chunkdict-v6")
@@ -68,57 +89,6 @@ def test_chunk_dict(refs: Path, tmp_path: Path) -> None:
     assert built.blob is not None
     assert built.blob.read_bytes() == (folder / "blobs" / built.blob.name).read_bytes()
     assert built.bootstrap.read_bytes() == (folder / "image.boot").read_bytes()
-
-
-@pytest.fixture
-def tar(refs: Path) -> Path:
-    """The tar that the reference was given, compressed: a zran image keeps it."""
-    found = sorted(refs.glob("v6-zran/blobs/*"), key=lambda path: path.stat().st_size)
-    if not found:
-        pytest.skip(f"no v6-zran in {refs}")
-    return found[-1]
-
-
-FROM_TARS = [("v6-tar-rafs", 6, "zstd"), ("v5-targz-rafs", 5, "lz4_block")]
-
-
-@pytest.mark.claim("rebuilt")
-@pytest.mark.parametrize(("name", "version", "compressor"), FROM_TARS)
-def test_same_bytes_from_a_tar(name: str, version: int, compressor: str, tar: Path, refs: Path, tmp_path: Path) -> None:
-    """A tar gives the reference's data blob and bootstrap."""
-    if not (refs / name).is_dir():
-        pytest.skip(f"no {name} in {refs}")
-    with open_tar(tar) as stream:
-        built = build(TarTree(stream), tmp_path, version=version, compressor=compressor)
-    assert built.blob is not None
-    assert built.blob.read_bytes() == (refs / name / "blobs" / built.blob.name).read_bytes()
-    assert built.bootstrap.read_bytes() == (refs / name / "bootstrap").read_bytes()
-
-
-ZRAN: dict[str, dict[str, Any]] = {"v6-zran": {}, "v6-zran-inline-toc": {"inline": True, "toc": True}}
-
-
-@pytest.mark.claim("rebuilt")
-@pytest.mark.parametrize("name", ZRAN)
-def test_same_bytes_of_a_gzip_layer(name: str, tar: Path, refs: Path, tmp_path: Path) -> None:
-    """A gzip layer by reference gives the reference's ``blob.meta``, with what is inlined there, and bootstrap."""
-    if not (refs / name).is_dir():
-        pytest.skip(f"no {name} in {refs}")
-    built = build_layer(tar, tmp_path, conversion="targz-ref", **ZRAN[name])
-    theirs = {path.name: path.read_bytes() for path in (refs / name / "blobs").iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "blobs").iterdir()} == theirs
-    if not ZRAN[name]:
-        assert built.bootstrap.read_bytes() == (refs / name / "bootstrap").read_bytes()
-
-
-@pytest.mark.claim("rebuilt", variant="v6-tarfs")
-def test_same_bytes_of_tarfs(tar: Path, refs: Path, tmp_path: Path) -> None:
-    """A plain tar by reference gives the reference's bootstrap."""
-    if not (refs / "v6-tarfs").is_dir():
-        pytest.skip(f"no v6-tarfs in {refs}")
-    (tmp_path / "tar").write_bytes(gzip.decompress(tar.read_bytes()))
-    built = build_layer(tmp_path / "tar", tmp_path, conversion="tar-tarfs")
-    assert built.bootstrap.read_bytes() == (refs / "v6-tarfs" / "bootstrap").read_bytes()
 
 
 def digest(file: Path) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from storage.errors import UnsupportedError
 from storage.image import Image, open_bootstrap, open_image
 from storage.image.build import image_tree
 from storage.image.verbs import build_on, check, merge
@@ -24,19 +23,6 @@ def layers_of(variant: Any) -> list[Path]:
 def shown(image: Image) -> set[bytes]:
     """All paths."""
     return set(image.paths()[0])
-
-
-@pytest.fixture(params=["layers-v6-merge-none", "layers-v6-snapshotter-tar-rafs", "layers-v5-merge-none"])
-def merged(request: pytest.FixtureRequest, refs: Path, variants_by_name: dict[str, Any]) -> Any:
-    """A reference image of merged layers that can be read."""
-    if request.param not in variants_by_name:
-        pytest.skip(f"no {request.param} in {refs}")
-    variant = variants_by_name[request.param]
-    try:
-        open_bootstrap(variant.folder)
-    except UnsupportedError as refusal:
-        pytest.skip(f"refused by name: {refusal.message}")
-    return variant
 
 
 @pytest.mark.claim("rebuilt")

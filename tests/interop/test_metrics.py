@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from storage.backend import LocalFs, MeteredBackend
 from storage.cache import FileCache
 from storage.config import parse_config
 from storage.configured import open_configured
 from storage.factory import open_store
 from storage.metrics import Fop
+
+pytestmark = pytest.mark.needs("nydusd-metrics.json", "v6-zstd")
 
 
 def test_backend_metrics(refs: Path, tmp_path: Path) -> None:

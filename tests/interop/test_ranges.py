@@ -15,7 +15,7 @@ from storage.factory import open_store
 from storage.fs import Rafs
 from storage.plan import plan_prefetch
 from storage.plan._state import MIN_BATCH
-from tests.interop.conftest import REFS
+from tests.interop.references import REFS
 
 IMAGES = ("v5-lz4", "v6-none", "v6-lz4", "v6-zran", "v6-zstd", "v6-zstd-chunk64k", "v6-zstd-batch")
 Range = tuple[int, int]

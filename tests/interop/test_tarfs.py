@@ -36,7 +36,7 @@ def tarfs(refs: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.claim("content", variant="v6-tarfs")
+@pytest.mark.claim("attributes", "content", variant="v6-tarfs")
 def test_every_byte_and_attribute(tarfs: Path, refs: Path, tmp_path: Path) -> None:
     """The tree is that of the image that stores the same tar anew; each file has its SHA-256."""
     image, other = open_image(tarfs), open_image(refs / "v6-tar-rafs")

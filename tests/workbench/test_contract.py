@@ -18,6 +18,7 @@ from storage.events import Recorder
 from storage.factory import open_store
 from storage.image import open_image
 from storage.image.build import build
+from tests.workbench.replay._validated import undisturbed
 from workbench import policy
 from workbench.replay import Result, Settings, Workload, calibrate, replay
 from workbench.trace import RecordingReader
@@ -84,7 +85,8 @@ def test_concurrent(noise_dir: Path, tmp_path: Path, eviction: str, share: float
     settings = Settings(amplify_io=128 << 10, eviction=eviction, capacity=capacity, link=link)
     rows = []
     for number in range(5):
-        events, reads = run_live(noise_dir, tmp_path / str(number), settings, 4, 10, link, files)
+        with undisturbed():
+            events, reads = run_live(noise_dir, tmp_path / str(number), settings, 4, 10, link, files)
         fitted = Settings(**{**vars(settings), "cpu": calibrate(events)})
         result = replay(Workload.from_reads(reads, image), image, fitted)
         rows.append(_ratios(events, reads, result))

@@ -111,7 +111,10 @@ def _open(
 
 def _prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
     """Begin, or after the first program go on: what is there is passed over."""
-    listed = bind_prefetch(settings, workload).rows
+    bound = bind_prefetch(settings, workload)
+    listed, ahead = bound.rows, bound.fresh()
+    if ahead is not None:
+        rafs.answer(ahead)
     if isinstance(listed, Batches):
         assert isinstance(rafs.cache, FileCache)
         rafs.cache.prefetch_batches(listed)

@@ -6,7 +6,8 @@ from storage.image.build._image_tree import image_tree
 from storage.image.build._layer import CONVERSIONS, build_layer, build_stargz_toc, guess_conversion
 from storage.image.build._node import Node, directory_tree, walk
 from storage.image.build._open_tar import open_tar, plain_stream
-from storage.image.build._tar_headers import TarStream, tar_entries
+from storage.image.build._tar_headers import tar_entries
+from storage.image.build._tar_stream import TarStream
 from storage.image.build._tar_tree import TarTree, tar_content
 
 __all__ = [

@@ -17,7 +17,8 @@ from storage.image.build._open_tar import open_tar
 from storage.image.build._partial import Partial
 from storage.image.build._sink import Sink
 from storage.image.build._stargz_ref import write_stargz, write_stargz_toc
-from storage.image.build._tar_headers import TarStream, tar_entries
+from storage.image.build._tar_headers import tar_entries
+from storage.image.build._tar_stream import TarStream
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._tarfs import write_tarfs
 from storage.image.build._zran_ref import write_zran

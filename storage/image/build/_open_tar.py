@@ -11,7 +11,7 @@ from typing import Protocol
 import zstandard
 
 from storage.errors import FormatError
-from storage.image.build._tar_headers import Source, TarStream
+from storage.image.build._tar_stream import Source, TarStream
 
 __all__ = ["open_tar", "plain_stream"]
 

@@ -24,7 +24,7 @@ from storage.image.build._node import Node
 from storage.image.build._reference import Referenced, RefMeta, write_reference
 from storage.image.build._sink import Sink
 from storage.image.build._stargz_toc import StargzChunk, StargzMember, find_toc, parse_toc
-from storage.image.build._tar_headers import TarStream
+from storage.image.build._tar_stream import TarStream
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._zran_meta import ZRAN_FEATURES, ZranChunks, append_chunk, chunk_info
 from storage.image.build._zran_ref import write_zran

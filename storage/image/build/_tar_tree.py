@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from storage.errors import FormatError
 from storage.image.build._node import Content, Node
-from storage.image.build._tar_headers import TarEntry, TarStream, tar_entries
+from storage.image.build._tar_headers import TarEntry, tar_entries
+from storage.image.build._tar_stream import TarStream
 
 __all__ = ["TarTree", "tar_content"]
 

@@ -15,7 +15,8 @@ from storage.image.build._bootstrap import dump_bootstrap
 from storage.image.build._chunk_list import ChunkList
 from storage.image.build._layout import place_nodes
 from storage.image.build._node import Node
-from storage.image.build._tar_headers import TAR_BLOCK, Source, TarStream
+from storage.image.build._tar_fields import TAR_BLOCK
+from storage.image.build._tar_stream import Source, TarStream
 from storage.image.build._tar_tree import TarTree
 
 __all__ = ["HashedSource", "write_tarfs"]

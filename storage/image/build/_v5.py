@@ -19,7 +19,7 @@ from storage.image.build._sink import Sink
 from storage.image.build._toc import tar_header
 from storage.image.build._v5_bootstrap import dump_bootstrap
 
-__all__ = ["write_v5"]
+__all__ = ["chunks_alone", "write_v5"]
 
 # A blob with its bootstrap in it cannot name itself there.
 _ITSELF = "x" * 64
@@ -55,7 +55,7 @@ def write_v5(
     """
     leading = _Leading(files, ahead)
     chunks = write_chunks(leading, out, recipe, dictionary)
-    own = _info(chunks, recipe) if chunks.units else None
+    own = chunks_alone(chunks, recipe) if chunks.units else None
     if own is not None:
         own = replace(own, blob_id=out.hexdigest(), prefetch_size=leading.stored(chunks))
     if own is not None and recipe.inline:
@@ -71,7 +71,8 @@ def write_v5(
     return chunks, out.hexdigest(), image
 
 
-def _info(chunks: ChunkList, recipe: Recipe) -> BlobInfo:
+def chunks_alone(chunks: ChunkList, recipe: Recipe) -> BlobInfo:
+    """The blob that was written, which has nothing but chunks; it has no id yet."""
     last = chunks.own[-1]
     end = chunks.uncompressed_offset[last] + chunks.uncompressed_size[last]
     return BlobInfo(

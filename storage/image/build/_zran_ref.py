@@ -18,7 +18,7 @@ from storage.image.build._chunk_list import ChunkList
 from storage.image.build._node import Node
 from storage.image.build._reference import Referenced, RefMeta, write_reference
 from storage.image.build._sink import Sink
-from storage.image.build._tar_headers import TarStream
+from storage.image.build._tar_stream import TarStream
 from storage.image.build._tar_tree import TarTree
 from storage.image.build._zran_meta import ZRAN_FEATURES, ZranChunks, append_chunk, chunk_info
 

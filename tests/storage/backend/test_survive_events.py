@@ -137,6 +137,32 @@ def test_killed_for_good(kind: str, made: Made, survived: Survived, tmp_path: Pa
     survived("events of: killed for good, read twice", kind, "2 errors, 2 failure rows, 4 retry rows")
 
 
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_prefetch(kind: str, made: Made, survived: Survived, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A prefetch that fails after its own retries is one row and one line of the log; nobody who reads is told."""
+    blob_id, recorder = made.infos[0].blob_id, Recorder()
+    path = tmp_path / "socket" if "unix" in kind else None
+    storm = next(fault for fault in FAULTS if fault.name == "500 storm")
+    options = HttpOptions(retry_limit=3, prefetch_retry_limit=1)
+    content = (made.folder / blob_id).read_bytes()
+    with Scripted(scripts_of(storm, content), path=path) as server:
+        backend = BACKENDS[kind](Place(server.port, server.path), options, recorder)
+        cache = open_cache(made, tmp_path / "cache", backend=backend, recorder=recorder)
+        cache.prefetch(range(4))
+        cache.drain()
+        assert len(server.asked) == 2
+        server.script = serve_blob(content)
+        read_chunks(cache, made, range(4))
+        cache.close()
+        backend.close()
+    failed = [row for row in recorder.table().to_pylist() if row["outcome"] == "error"]
+    assert [row["kind"] for row in failed] == ["retry", "request"]
+    (line,) = [one.getMessage() for one in caplog.records if one.name == "storage.cache"]
+    assert line.startswith("a prefetch is dropped: the server is busy or broken")
+    assert blob_id in line
+    survived("events of: 500 storm, prefetch", kind, "1 line of the log, 1 request row, 1 retry row")
+
+
 def spoil(file: Path, start: int) -> None:
     """Other bytes in the place of the blob's."""
     with file.open("r+b") as stream:

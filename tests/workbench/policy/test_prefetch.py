@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from storage.errors import ConfigError, PathError
 from storage.image import Image, open_image
-from storage.plan import Layout, plan_layout, plan_options, plan_prefetch
+from storage.plan import Ahead, Layout, plan_layout, plan_options, plan_prefetch
+from tests.workbench.policy.test_examples import code
 from tests.workbench.replay._cases import layout_of, workload_of
 from workbench.policy import prefetch
 from workbench.policy.prefetch import Known, PrefetchPolicy
@@ -157,3 +161,27 @@ def test_no_such_prefetch(workload: Workload) -> None:
     for wrong in ("magic", [40], "table", "directory", "landmark", "paths=/a"):
         with pytest.raises(ConfigError):
             replay(workload, None, Settings(prefetch=wrong))
+
+
+def test_the_examples(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of how to bring a policy of one's own run as they are printed, and are one policy in three ways."""
+    plain, functions, entry = code(prefetch.__doc__)
+    outcomes, names = list[dict[str, Any]](), dict[str, Any]()
+
+    def replayed(workload: Workload, settings: Settings) -> None:
+        outcomes.append(replay(workload, None, settings).totals)
+
+    known = {"replay": replayed, "Settings": Settings, "prefetch": prefetch, "workload": workload}
+    names |= {**known, "__name__": "documented", "np": np, "Ahead": Ahead}
+    for block in (plain, functions):
+        exec(compile(block, "example", "exec"), names)
+    said = re.fullmatch(r'\[project.entry-points."(.*)"\]\n(.*) = "my_package:(.*)"\n', entry)
+    assert said is not None
+    group, name, value = said.groups()
+    found = EntryPoint(name, f"documented:{value}", group)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: names[value])
+    monkeypatch.setattr(f"{prefetch.__name__}.entry_points", lambda group: [found] if group == found.group else [])
+    assert name in prefetch.names()
+    replayed(workload, Settings(prefetch=name))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0]["bytes_by_cause"]["prefetch"] > 0

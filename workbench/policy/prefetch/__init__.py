@@ -1,8 +1,38 @@
 """Prefetch policies: one small file each, the same for the live store and for compiled replay.
 
-Some give a list of chunks at the start, some answer reads, some do both. `get` knows them by name, those of
-installed packages too: an entry point of the group ``workbench.prefetches`` names a function that makes one, or a
-class for `from_class`.
+Some give a list of chunks at the start, some answer reads, some do both. `get` knows them by name. One of one's own
+comes in three ways. A plain class, slower and free to use anything::
+
+    class Back:
+        def __init__(self, layout):
+            self.last = -1
+
+        def on_read(self, chunk, ready):
+            wanted, self.last = [self.last], chunk
+            return wanted
+
+    replay(workload, settings=Settings(prefetch=prefetch.from_class(Back)))
+
+A function in numba's subset, with memory of its own, which runs as fast as the built-in ones; what is no chunk, or is
+there already, is passed over::
+
+    def on_read(ints, floats, chunk, ready, out):
+        out[0], ints[0] = ints[0], chunk
+        return 1
+
+    def bind(known):
+        return prefetch.Bound(ahead=Ahead(on_read, np.array([-1]), np.zeros(1)))
+
+    def back():
+        return prefetch.PrefetchPolicy("back", bind)
+
+    replay(workload, settings=Settings(prefetch=back()))
+
+Either of these by name, from an installed package: a class, or a function that makes the policy. `get` and every
+``--prefetch`` know it then::
+
+    [project.entry-points."workbench.prefetches"]
+    back = "my_package:back"
 """
 
 from __future__ import annotations
