@@ -54,11 +54,11 @@ class Executor:
         waits: dict[int, tuple[int, int]] = {}
         copies: dict[int, tuple[int, int]] = {}
         action = 0
-        if not self._owned:
-            self._see(read.segments.chunk)
-        if self._looked_for is not None:
-            self._look_for(read.segments.chunk, self._looked_for)
         try:
+            if not self._owned:
+                self._see(read.segments.chunk)
+            if self._looked_for is not None:
+                self._look_for(read.segments.chunk, self._looked_for)
             if self._cache.dedup is not None:
                 copies = self._cache.dedup.adopt(read.segments.chunk)
             while True:

@@ -191,6 +191,7 @@ class FileCache:
         self._evicts = self.decider.policy is not keep_all
         self._unguarded = not self._evicts and not self._checked and not prefetch_bandwidth
         self._bounded = self._evicts and not self._checked
+        self._whole = self._checked
         self._noted = self.decider.noted
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
@@ -231,12 +232,12 @@ class FileCache:
         if self._unguarded and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if self._hindered:
-            self._before_read(Segments(rows, offsets, lengths))
+            self._before_read(lengths)
         if len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
             if self._bounded:
                 size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
             else:
-                size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id) if self._checked else -1
+                size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id) if self._whole else -1
             if size >= 0:
                 return size
         if read_id is not None:
@@ -254,16 +255,14 @@ class FileCache:
     def answer(self, ahead: Ahead) -> None:
         """From now on, let a prefetch policy suggest chunks at each read."""
         self.prefetcher.answer(ahead)
-        self._hindered = True
-        self._unguarded = False
+        self._unguarded = self._bounded = self._whole = False
 
-    def _before_read(self, segments: Segments) -> None:
-        """Let prefetch hear of the read, and pay for it; refuse it in the child of a fork."""
+    def _before_read(self, lengths: Sequence[int]) -> None:
+        """Let prefetch pay for the read; refuse it in the child of a fork."""
         if self._forked:
             raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
         if self.prefetcher.is_busy:
-            self.prefetcher.spend(sum(segments.length))
-        self.prefetcher.hear(segments)
+            self.prefetcher.spend(sum(lengths))
 
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
@@ -375,7 +374,8 @@ class FileCache:
         else:
             with self.changed:
                 self.counted.total += 1
-                read = self.decider.begin(Segments(rows, offsets, lengths), USER)
+                self.prefetcher.hear(segments := Segments(rows, offsets, lengths))
+                read = self.decider.begin(segments, USER)
             self.executor.run(read, cursor, read_id)
         return size
 

@@ -97,13 +97,9 @@ class Prefetcher:
             self._suggested = Suggestions(ahead, self._cache.decider)
 
     def hear(self, segments: Segments) -> None:
-        """A user reads: queue what the policy suggests, and see that workers are there."""
-        if self._suggested is None:
-            return
-        with self._cache.changed:
-            suggested = self._is_wanted() and self._suggested.hear(segments)
-        if suggested:
-            self._put([self._take_suggested])
+        """A user reads, who holds the lock: queue what the policy suggests, and see that workers are there."""
+        if self._suggested is not None and self._is_wanted() and self._suggested.hear(segments):
+            self._put([self._take_suggested], urgent=True)
 
     def _take_suggested(self) -> None:
         assert self._suggested is not None
@@ -119,14 +115,11 @@ class Prefetcher:
         readers = enumerate(self._cache.fetcher.readers)
         self._put([partial(self._stream, *job) for job in readers])
 
-    def _put(self, jobs: Sequence[Job]) -> None:
+    def _put(self, jobs: Sequence[Job], urgent: bool = False) -> None:
         with self._cache.changed:
             if not self._active or self._stopping:
                 return
-            if jobs == [self._take_suggested]:
-                self._queue.extendleft(jobs)
-            else:
-                self._queue.extend(jobs)
+            (self._queue.extendleft if urgent else self._queue.extend)(jobs)
             self._cache.changed.notify_all()
             while len(self._threads) < min(self._limit, len(self._queue)):
                 thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
