@@ -77,10 +77,17 @@ if hasattr(os, "register_at_fork"):
 
 
 def _refuse_to_bound(file: BlobFile) -> None:
-    """Refuse to bound what cannot give back the space of a single chunk, or forgets what it holds."""
-    if not (file.gives_back and file.map.keeps):
-        message = "what is cached in this form cannot be evicted chunk by chunk"
-        raise ConfigError(message, field="capacity", path=file.path)
+    """Refuse to bound what cannot give back the space of a single chunk, or forgets what it holds.
+
+    Raw bytes of a batch, or of a piece of a gzip stream, are of use while any of its chunks is, so that a cache of
+    one chunk of each would hold them all, whatever its capacity. What a map has forgotten still takes its space,
+    which nothing would give back.
+    """
+    if file.gives_back and file.map.keeps:
+        return
+    why = "its map forgets what it holds" if file.gives_back else "the space of one is not to be had alone"
+    message = f"what is cached in this form cannot be evicted chunk by chunk: {why}"
+    raise ConfigError(message, field="capacity", path=file.path)
 
 
 class FileCache:
@@ -183,7 +190,8 @@ class FileCache:
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
         self._evicts = self.decider.policy is not keep_all
         self._unguarded = not self._evicts and not self._checked and not prefetch_bandwidth
-        self._bounded, self._whole = self._evicts and not self._checked, self._checked
+        self._bounded = self._evicts and not self._checked
+        self._whole = self._checked
         self._noted = self.decider.noted
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
