@@ -141,7 +141,7 @@ def replay_command(
     cache_size: int | Share | None,
     low: int | Share | None,
     high: int | Share | None,
-    amplify: str,
+    amplify: int | str,
     **circumstances: Any,
 ) -> None:
     """Replay a recorded workload on a virtual clock: what would it have cost under ...?

@@ -16,6 +16,18 @@ __all__ = ["amplify_option", "guarded", "link_option", "replay_options", "settin
 
 _ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
+
+class _Amplify(click.ParamType):
+    """A size, or the name of a policy, which stays one: some go by the workload."""
+
+    name = "size|policy"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str) or value.partition("=")[0].lower() in amplify.names():
+            return value
+        return SIZE.convert(value, param, ctx)
+
+
 _AMPLIFY, _PREFETCH = ", ".join(amplify.names()), ", ".join(PREFETCH)
 
 amplify_option = click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io.")
@@ -40,7 +52,9 @@ def replay_options(command: Any) -> Any:
     """Add what only a replay has, or knows more of."""
     for option in reversed(
         (
-            click.option("--amplify", default="1MiB", show_default=True, help=f"amplify_io, or {_AMPLIFY}."),
+            click.option(
+                "--amplify", type=_Amplify(), default="1MiB", show_default=True, help=f"amplify_io, or {_AMPLIFY}."
+            ),
             click.option("--prefetch", default="none", show_default=True, help=f"{_PREFETCH}, or paths=/a:/b."),
             click.option("--prefetch-workers", type=click.IntRange(1), default=1, help="How many fetch it."),
             click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for."),
