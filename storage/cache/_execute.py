@@ -54,11 +54,11 @@ class Executor:
         waits: dict[int, tuple[int, int]] = {}
         copies: dict[int, tuple[int, int]] = {}
         action = 0
-        if not self._owned:
-            self._see(read.segments.chunk)
-        if self._looked_for is not None:
-            self._look_for(read.segments.chunk, self._looked_for)
         try:
+            if not self._owned:
+                self._see(read.segments.chunk)
+            if self._looked_for is not None:
+                self._look_for(read.segments.chunk, self._looked_for)
             if self._cache.dedup is not None:
                 copies = self._cache.dedup.adopt(read.segments.chunk)
             while True:
@@ -90,8 +90,6 @@ class Executor:
             action = self._cache.decider.advance(read)
             if read.reg[Reg.KIND] == PREFETCH:
                 self._cache.prefetcher.looked()
-            elif self._cache.prefetcher.to_wake:
-                self._cache.prefetcher.wake()
             if was_blocked and self._cache.decider.state.counters[BLOCKED] == 0:
                 self._cache.changed.notify_all()
             return action

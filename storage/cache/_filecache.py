@@ -31,7 +31,7 @@ from storage.cache._prefetch import Prefetcher
 from storage.cache.folder import FolderLock, begin_form, check_form
 from storage.cache.stores import BlobFile, Source, open_blob_file
 from storage.device import BlobInfo, Buffer
-from storage.errors import CacheError, ConfigError
+from storage.errors import CacheError, ConfigError, IntegrityError
 from storage.events import Recorder
 from storage.image.decode import Decoder
 from storage.image.tables import Blobs, Chunks
@@ -181,14 +181,14 @@ class FileCache:
         self._offset = self.decider.layout.offset
         # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
-        evicts = self.decider.policy is not keep_all
-        self._unguarded = not evicts and not self._checked and not prefetch_bandwidth
-        self._bounded = evicts and not self._checked
+        self._evicts = self.decider.policy is not keep_all
+        self._unguarded = not self._evicts and not self._checked and not prefetch_bandwidth
+        self._bounded = self._evicts and not self._checked
         self._noted = self.decider.noted
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
         self.counted = CacheMetrics()
-        self._read_at_once = self.counted.read_at_once
+        self._read_at_once, self._whole_at_once = self.counted.read_at_once, self.counted.whole_at_once
         self._reads = itertools.count()
         self.fetcher = Fetcher(self, decoder, readers)
         patience = None if options.plan == EXACT else _PATIENCE_S
@@ -224,9 +224,12 @@ class FileCache:
         if self._unguarded and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
             return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
         if self._hindered:
-            self._before_read(Segments(rows, offsets, lengths))
-        if len(rows) == 1 == len(buffers) and self._bounded and self._status[rows[0]] == READY:
-            size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+            self._before_read(lengths)
+        if len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
+            if self._bounded:
+                size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+            else:
+                size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id) if self._checked else -1
             if size >= 0:
                 return size
         if read_id is not None:
@@ -244,16 +247,14 @@ class FileCache:
     def answer(self, ahead: Ahead) -> None:
         """From now on, let a prefetch policy suggest chunks at each read."""
         self.prefetcher.answer(ahead)
-        self._hindered = True
-        self._unguarded = False
+        self._unguarded = self._bounded = False
 
-    def _before_read(self, segments: Segments) -> None:
-        """Let prefetch hear of the read, and pay for it; refuse it in the child of a fork."""
+    def _before_read(self, lengths: Sequence[int]) -> None:
+        """Let prefetch pay for the read; refuse it in the child of a fork."""
         if self._forked:
             raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
         if self.prefetcher.is_busy:
-            self.prefetcher.spend(sum(segments.length))
-        self.prefetcher.hear(segments)
+            self.prefetcher.spend(sum(lengths))
 
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
@@ -303,17 +304,42 @@ class FileCache:
         got = os.preadv(self._fds[blob], (buffer,), self._offset[row] + offset)
         if got != length or decider.evictions != evictions:
             return -1
+        self._note(row)
+        self._read_at_once()
+        if recorder is not None:
+            self._log_hit(start, read_id, blob, row, length)
+        return length
+
+    def _read_checked(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
+        """The same where what is in the files must be decoded or verified; -1 if it is not what it should be.
+
+        That it is says also that it was not evicted meanwhile.
+        """
+        start = 0 if self._recorder is None else time.monotonic_ns()
+        cursor, blob = Cursor([buffer], length), self._blob[row]
+        try:
+            plain = next(self.files[blob].chunks((row,)))
+        except (CacheError, IntegrityError):
+            return -1
+        cursor.put(plain[offset : offset + length])
+        if self._evicts:
+            self._note(row)
+        self._whole_at_once()
+        if self._recorder is not None:
+            self._log_hit(start, read_id, blob, row, length)
+        return length
+
+    def _note(self, row: int) -> None:
         self._noted.append(row)
         if len(self._noted) > _NOTES:
             with self.changed:
-                decider.tell()
-        self._read_at_once()
-        if recorder is not None:
-            if read_id is None:
-                recorder.log_hit(start, next(self._reads), blob, row, length)
-            else:
-                self.log.hit(start, read_id, blob, (row,), (length,))
-        return length
+                self.decider.tell()
+
+    def _log_hit(self, start: int, read_id: int | None, blob: int, row: int, length: int) -> None:
+        if read_id is not None:
+            self.log.hit(start, read_id, blob, (row,), (length,))
+        elif self._recorder is not None:
+            self._recorder.log_hit(start, next(self._reads), blob, row, length)
 
     def new_read_id(self) -> int:
         """An id for a user read that is made of several."""
@@ -340,7 +366,8 @@ class FileCache:
         else:
             with self.changed:
                 self.counted.total += 1
-                read = self.decider.begin(Segments(rows, offsets, lengths), USER)
+                self.prefetcher.hear(segments := Segments(rows, offsets, lengths))
+                read = self.decider.begin(segments, USER)
             self.executor.run(read, cursor, read_id)
         return size
 

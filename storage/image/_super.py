@@ -32,9 +32,7 @@ from storage.image.blob_info import BlobFeatures, BlobInfo
 __all__ = ["SuperBlock", "read_blob_table", "read_super_block", "table_at"]
 
 _INCOMPATIBLE = 0x0000_FFFF
-_REFUSED = (
-    BlobFeatures.IS_CHUNKDICT_GENERATED,
-)
+_REFUSED = (BlobFeatures.IS_CHUNKDICT_GENERATED,)
 
 
 @dataclass(frozen=True, slots=True)

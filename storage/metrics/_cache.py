@@ -14,10 +14,25 @@ from typing import Any
 __all__ = ["CacheMetrics"]
 
 
+class _Tally:
+    """Counts without a lock."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+        self._asked = 0
+        self.add = self._count.__next__
+
+    def value(self) -> int:
+        """How often there was something to count; a counter cannot be looked at without being moved on."""
+        self._asked += 1
+        return next(self._count) + 1 - self._asked
+
+
 class CacheMetrics:
     """Counters of one cache, by upstream's names.
 
-    All are counted under the cache's lock, but for reads that are served at once, in one range: `read_at_once`.
+    All are counted under the cache's lock, but for reads that are served at once, of one range or of one whole chunk:
+    `read_at_once`, `whole_at_once`.
 
     Attributes
     ----------
@@ -45,9 +60,10 @@ class CacheMetrics:
     """
 
     def __init__(self) -> None:
-        self.total = self.partial_hits = self._asked = 0
-        self._at_once = itertools.count()
-        self.read_at_once = self._at_once.__next__  # one read, one hit, and no lock
+        self.total = self.partial_hits = 0
+        self._at_once, self._whole_at_once = _Tally(), _Tally()
+        self.read_at_once = self._at_once.add  # one read, one hit, and no lock
+        self.whole_at_once = self._whole_at_once.add
         self.whole_hits = self.entries_count = 0
         self.prefetch_data_amount = self.prefetch_requests_count = self.prefetch_unmerged_chunks = 0
         self._prefetch_ns = 0
@@ -60,25 +76,20 @@ class CacheMetrics:
         self._prefetch_ended = time.time_ns()
         self._prefetch_began = self._prefetch_began or self._prefetch_ended - spent_ns
 
-    def _reads_at_once(self) -> int:
-        # A counter cannot be looked at without being moved on.
-        self._asked += 1
-        return next(self._at_once) + 1 - self._asked
-
     def to_dict(self, files: Iterable[Path], folder: Path, workers: int, all_ready: bool) -> dict[str, Any]:
         """What nydusd answers at ``/api/v1/metrics/blobcache``, key for key.
 
         ``prefetch_begin_time_secs`` and its like are wall-clock time. ``buffered_backend_size``, bytes that wait to
         be written, is 0: they are written before a read ends. ``data_all_ready`` says whether every chunk is here.
         """
-        at_once = self._reads_at_once()
+        at_once, whole = self._at_once.value(), self._whole_at_once.value()
         began, ended = (divmod(at // 1_000_000, 1000) for at in (self._prefetch_began, self._prefetch_ended))
         return {
             "underlying_files": sorted(file.name for file in files),
             "store_path": str(folder),
             "partial_hits": self.partial_hits + at_once,
-            "whole_hits": self.whole_hits,
-            "total": self.total + at_once,
+            "whole_hits": self.whole_hits + whole,
+            "total": self.total + at_once + whole,
             "entries_count": self.entries_count,
             "prefetch_data_amount": self.prefetch_data_amount,
             "prefetch_requests_count": self.prefetch_requests_count,

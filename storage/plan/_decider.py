@@ -17,6 +17,7 @@ from storage.errors import IntegrityError
 from storage.plan import _advance, _report
 from storage.plan._state import (
     ABSENT,
+    BLOCKED,
     HIGH,
     READY,
     STORED,
@@ -129,9 +130,12 @@ class Decider:
         return self._write("open", tuple(rows.tolist()) if self.journal is not None else (), victims)
 
     def begin(self, segments: Segments, kind: int = USER) -> Read:
-        """A read arrives."""
+        """A read arrives; until it has looked, prefetch steps back for it as for one that is blocked."""
         read = Read(self._tickets, segments, kind)
         self._tickets += 1
+        if kind == USER:
+            self.state.counters[BLOCKED] += 1
+            read.reg[Reg.BLOCKED] = 1
         self._write("begin", (tuple(segments.chunk), tuple(segments.offset), tuple(segments.length), kind), None)
         return read
 

@@ -2,8 +2,8 @@
 
 Run with ``python tests/bench/bench_http.py``. Medians of interleaved rounds: MB/s of 1 MiB ranges over 8 and over one
 connection (wanted over 8: 0.6 of curl's), and requests/s of 4 KiB ranges over one and over 8 (wanted: 4,000; a busy
-machine does not let curl have them either, so look at the ratios). Then what a 4 KiB range costs this thread's
-processor, which other load hardly changes. Last, how often a body is copied: bytes allocated while 64 MiB are read.
+machine does not let curl have them either, so look at the ratios). Then what a 4 KiB range costs this process in
+processor time, which other load changes less. Last, how often a body is copied: bytes allocated while 64 MiB are read.
 """
 
 from __future__ import annotations
@@ -105,17 +105,21 @@ def peers(port: int) -> dict[str, Callable[[int, memoryview], int]]:
 
 
 def processor(reader: HttpReader, ways: dict[str, Callable[[int, memoryview], int]]) -> None:
-    """Print the microseconds of this thread that a 4 KiB range costs, the least of the rounds."""
+    """Print the microseconds of processor that a 4 KiB range costs, the least of the rounds."""
 
     def by_us(start: int, buffer: memoryview) -> int:
         return reader.read_into(buffer, start).received
 
-    spent: dict[str, list[float]] = {}
+    runs: dict[str, Callable[[], float]] = {
+        name: partial(peer, get, 4096, 2000) for name, get in {"ours": by_us, **ways}.items()
+    }
+    runs[f"ours, {CONNECTIONS} threads"] = partial(ours, reader, 4096, CONNECTIONS, 2000)
+    spent: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
-        for name, get in {"ours": by_us, **ways}.items():
-            begun = time.thread_time()
-            peer(get, 4096, 2000)
-            spent.setdefault(name, []).append((time.thread_time() - begun) / 2000 * 1e6)
+        for name, run in runs.items():
+            begun = time.process_time()
+            run()
+            spent[name].append((time.process_time() - begun) / 2000 * 1e6)
     print("processor time, 4 KiB ranges    ", "   ".join(f"{name} {min(us):.0f} us" for name, us in spent.items()))
 
 

@@ -50,13 +50,13 @@ class ObjectTrace:
         self._source = source
         self._table = _Numbers()
         kept = []
-        self._requests = self.bytes = 0
+        self._requests = 0
         for ids, sizes in source():
             objects = self._table.number(ids, sizes)
             self._requests += len(objects)
-            self.bytes += int(self._table.sizes[objects].sum())
             if held:
                 kept.append(objects)
+        self.bytes = self._table.bytes
         self.sizes = self._table.sizes[: self._table.count].copy()
         self._objects = (np.concatenate(kept) if kept else np.zeros(0, np.int32)) if held else None
         self._nexts: Any = None
@@ -116,7 +116,7 @@ class _Numbers:
         self._keys = np.zeros(_FIRST_TABLE, np.int64)
         self._numbers = np.full(_FIRST_TABLE, -1, np.int32)
         self.sizes = np.zeros(_FIRST_TABLE // 2, np.int64)
-        self.count = 0
+        self.count = self.bytes = 0
 
     def number(self, ids: Any, sizes: Any) -> Any:
         """(k,) int32: numbers of ids, new ones for those that are new."""
@@ -129,7 +129,8 @@ class _Numbers:
             raise TraceError("an object has a negative size", field="size")
         objects, done = np.empty(len(ids), np.int32), 0
         while True:
-            done, self.count = find(self._keys, self._numbers, self.sizes, self.count, ids, sizes, objects, done)
+            done, self.count, asked = find(self._keys, self._numbers, self.sizes, self.count, ids, sizes, objects, done)
+            self.bytes += asked
             if done == len(ids):
                 return objects
             self._grow()
@@ -151,9 +152,9 @@ def _slot(key: int, mask: int) -> int:
 
 def _find(
     keys: Any, numbers: Any, known: Any, count: int, ids: Any, sizes: Any, objects: Any, done: int
-) -> tuple[int, int]:
-    """Number ids from `done` on, until all are or the table is full: how far it came, and how many there are."""
-    mask = len(keys) - 1
+) -> tuple[int, int, int]:
+    """Number ids from `done` on, until all are or the table is full: how far it came, how many there are, and bytes."""
+    mask, asked = len(keys) - 1, 0
     while done < len(ids):
         key = ids[done]
         slot = _slot(key, mask)
@@ -167,8 +168,9 @@ def _find(
             known[count] = sizes[done]
             count += 1
         objects[done] = numbers[slot]
+        asked += known[numbers[slot]]
         done += 1
-    return done, count
+    return done, count, asked
 
 
 def _rehash(keys: Any, numbers: Any, wider: Any, renumbered: Any) -> None:

@@ -14,7 +14,7 @@ from storage.errors import ConfigError
 from storage.plan import Policy
 from workbench import policy
 from workbench._bind import bind
-from workbench.policy import EvictionPolicy
+from workbench.policy import EvictionPolicy, _belady
 from workbench.simulate import _template
 from workbench.simulate._objects import ObjectTrace
 from workbench.simulate._serve import BYTES_MISSED, CAPACITY, COUNTERS, EVICTIONS, MISSES, REFUSED, serve
@@ -36,6 +36,8 @@ class Outcome:
         Objects that made room.
     refused
         Misses that were not admitted: larger than the cache, or not worth it.
+    bound
+        Of Belady's order, and nothing else: whether these are the fewest misses that there can be.
     """
 
     eviction: str
@@ -46,6 +48,7 @@ class Outcome:
     miss_bytes: int
     evictions: int
     refused: int
+    bound: str = ""
 
     @property
     def miss_ratio(self) -> float:
@@ -59,7 +62,9 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, the ratios too."""
-        return {**asdict(self), "miss_ratio": self.miss_ratio, "byte_miss_ratio": self.byte_miss_ratio}
+        facts = {**asdict(self), "miss_ratio": self.miss_ratio, "byte_miss_ratio": self.byte_miss_ratio}
+        bound = facts.pop("bound")
+        return facts | ({"bound": bound} if bound else {})
 
     def _repr_html_(self) -> str:
         return str(pd.Series(self.to_dict()).to_frame("").to_html())
@@ -95,7 +100,13 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
         miss_bytes=int(count[BYTES_MISSED]),
         evictions=int(count[EVICTIONS]),
         refused=int(count[REFUSED]),
+        bound=_bound(trace) if chosen.functions is _belady.functions else "",
     )
+
+
+def _bound(trace: ObjectTrace) -> str:
+    same = len(trace.sizes) < 2 or int(trace.sizes.min()) == int(trace.sizes.max())
+    return "the fewest misses if all that is missed is admitted" if same else "none: sizes differ; see lower_bound"
 
 
 def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> Any:

@@ -203,5 +203,3 @@ def _put(image: bytearray, offset: int, data: bytes) -> None:
 
 def _up(value: int, unit: int) -> int:
     return -(-value // unit) * unit
-
-

@@ -163,9 +163,7 @@ def build(
                     root, shown, sink, recipe, dictionary=dictionary, ahead=ahead, listed=listed
                 )
             else:
-                chunks, blob_id, image = write_v6(
-                    root, shown, sink, recipe, dictionary=dictionary, listed=listed
-                )
+                chunks, blob_id, image = write_v6(root, shown, sink, recipe, dictionary=dictionary, listed=listed)
             blob = blobs / blob_id if blob_id else None
             sink.close()
             partial.keep(blob)

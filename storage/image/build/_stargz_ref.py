@@ -135,9 +135,7 @@ def _check_sizes(nodes: Sequence[tuple[Node, list[StargzChunk]]], chunk_size: in
             raise FormatError(f"a file is not in chunks of {chunk_size} bytes: take larger ones", path=node.path)
 
 
-def _units(
-    chunks: Sequence[StargzChunk], end: int, header: Callable[[int], int], path: str
-) -> dict[int, _Unit]:
+def _units(chunks: Sequence[StargzChunk], end: int, header: Callable[[int], int], path: str) -> dict[int, _Unit]:
     """Gzip members that hold chunks, by where they begin, in that order."""
     plain: dict[int, int] = {}
     for chunk in chunks:

@@ -24,6 +24,7 @@ from storage.image.build._zran_meta import ZRAN_FEATURES, ZranChunks, append_chu
 
 __all__ = ["write_zran"]
 
+
 def write_zran(
     layer: IO[bytes], path: str, out: Sink, chunk_size: int, *, inline: bool = False, toc: bool = False
 ) -> tuple[Node, ChunkList, str, bytes]:

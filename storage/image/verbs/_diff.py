@@ -55,14 +55,10 @@ def diff(old: Image, new: Image) -> Difference:
     counted = statistics(new, old)
     before, after = _by_path(old), _by_path(new)
     lacking = _lacking(old, new)
-    rows = [
-        _row(path, old, before.get(path), new, after.get(path), lacking) for path in sorted({*before, *after})
-    ]
+    rows = [_row(path, old, before.get(path), new, after.get(path), lacking) for path in sorted({*before, *after})]
     columns = ["path", "change", "before", "after", "new_chunks", "new_bytes"]
     frame = pd.DataFrame([row for row in rows if row is not None], columns=columns)
-    return Difference(
-        frame, counted.own_chunks, counted.own_comp_size, counted.ref_chunks, counted.ref_comp_size
-    )
+    return Difference(frame, counted.own_chunks, counted.own_comp_size, counted.ref_chunks, counted.ref_comp_size)
 
 
 def _by_path(image: Image) -> dict[bytes, int]:

@@ -172,9 +172,7 @@ def export_devices(
     return [out / "bootstrap", *files]
 
 
-def _write_chunks(
-    image: Image, blobs: Path | BlobSource, places: Iterable[tuple[int, int]], progress: bool
-) -> None:
+def _write_chunks(image: Image, blobs: Path | BlobSource, places: Iterable[tuple[int, int]], progress: bool) -> None:
     """Write every chunk to the file and base offset of its blob."""
     places = list(places)
     total = int(image.chunks.uncompressed_size.sum())

@@ -126,6 +126,18 @@ def test_lower_bound(requests: list[int], sizes: list[int]) -> None:
         assert lower_bound(pages, size).misses == fewest(pages, size)[0]
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+@settings(max_examples=25, deadline=None)
+def test_belady_says_what_it_bounds(requests: list[int]) -> None:
+    """Of pages, nothing that admits all misses less, and it says so; of objects that differ it says that it is none."""
+    pages = made(requests, [2] * 10)
+    best = simulate(pages, "belady", 6)
+    assert best.bound.startswith("the fewest") and best.to_dict()["bound"] == best.bound
+    assert best.misses <= min(simulate(pages, name, 6).misses for name in ("lru", "fifo", "mru", "lirs", "arc"))
+    assert simulate(made([0, 1], [1, 2] + [1] * 8), "belady", 6).bound.startswith("none: sizes differ")
+    assert "bound" not in simulate(pages, "lru", 6).to_dict()
+
+
 def test_lfuda_as_written() -> None:
     """LFUDA's misses are those of a cache that goes by Arlitt's words."""
     trace = traces()["scan + zipf"]
