@@ -90,8 +90,6 @@ class Executor:
             action = self._cache.decider.advance(read)
             if read.reg[Reg.KIND] == PREFETCH:
                 self._cache.prefetcher.looked()
-            elif self._cache.prefetcher.to_wake:
-                self._cache.prefetcher.wake()
             if was_blocked and self._cache.decider.state.counters[BLOCKED] == 0:
                 self._cache.changed.notify_all()
             return action

@@ -51,8 +51,6 @@ class Prefetcher:
         self._limit = workers
         self._budget = new_budget(bandwidth, time.monotonic_ns()).data if bandwidth else None
         self._queue: deque[Job] = deque()
-        self._handed: list[Sequence[int]] = []  # what workers that had nothing to do will begin with
-        self.to_wake = False  # once the read for which something was suggested is decided about
         self._suggested: Suggestions | None = None
         self._busy = 0
         self._looking: set[int] = set()  # threads with a batch about which nothing is decided yet
@@ -99,24 +97,17 @@ class Prefetcher:
             self._suggested = Suggestions(ahead, self._cache.decider)
 
     def hear(self, segments: Segments) -> None:
-        """A user reads, who holds the lock: let the policy suggest chunks, which are begun with `wake`."""
+        """A user reads, who holds the lock: queue what the policy suggests, and see that workers are there."""
         if self._suggested is not None and self._is_wanted() and self._suggested.hear(segments):
-            idle = self._limit - self._busy - len(self._queue) - len(self._handed)
-            self._handed += [rows for _ in range(idle) if (rows := self._suggested.take())]
-            self.to_wake = True
-
-    def wake(self) -> None:
-        """The read is decided about, so nothing that it fetches itself is taken from it: see that workers are there."""
-        self.to_wake = False
-        jobs = [partial(self._take, rows) for rows in self._handed]
-        self._handed.clear()
-        self._put([*jobs, self._take_suggested], urgent=True)
+            idle = self._limit - self._busy - len(self._queue)
+            taken = [partial(self._take, rows) for _ in range(idle) if (rows := self._suggested.take())]
+            self._put([self._take_suggested, *reversed(taken)], urgent=True)
 
     def _take_suggested(self) -> None:
         assert self._suggested is not None
         while True:
             with self._cache.changed:
-                rows = self._suggested.take() if self._is_wanted() and not self.to_wake else []
+                rows = self._suggested.take() if self._is_wanted() else []
             if not rows:
                 return
             self._take(rows)
@@ -130,10 +121,7 @@ class Prefetcher:
         with self._cache.changed:
             if not self._active or self._stopping:
                 return
-            if urgent:
-                self._queue.extendleft(reversed(jobs))
-            else:
-                self._queue.extend(jobs)
+            (self._queue.extendleft if urgent else self._queue.extend)(jobs)
             self._cache.changed.notify_all()
             while len(self._threads) < min(self._limit, len(self._queue)):
                 thread = threading.Thread(target=self._work, name="prefetch", daemon=True)

@@ -70,7 +70,6 @@ def test_before_what_is_queued(noise: Made, tmp_path: Path) -> None:
     assert first.wait(10)
     with cache.changed:
         cache.prefetcher.hear(Segments([0], [0], [CHUNK]))
-        cache.prefetcher.wake()
     go.set()
     cache.drain()
     asked = [(offset // CHUNK, length // CHUNK) for _, offset, length in backend.requests]
