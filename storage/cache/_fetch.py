@@ -188,25 +188,25 @@ class Fetcher:
         """A row for each chunk, and for each gap between chunks, of a request."""
         if self._cache.log.recorder is None:
             return
-        pos, end, expected, paying = read.span.start, read.span.stop, self._start[read.chunks.start], -1
-        blob, unit = self._blob[read.chunks.start], -1
+        pos, end, start, paying = read.span.start, read.span.stop, self._start[read.chunks.start], -1
+        blob, unit, expected = self._blob[read.chunks.start], -1, start
         log = self._cache.log.fetched
         for row in read.chunks:
-            start, size = self._start[row], self._end[row] - self._start[row]
             listed = pos < end and read.segments.chunk[pos] == row
             if read.reg[Reg.LISTED] and not listed:
                 continue  # part of a gap
             if self._unit[row] != unit:
                 unit, paying = self._unit[row], payer(self._layout, read.segments, read.reg, there, row)
-                if start > expected:
-                    log(begun, read_id, fetch_id, blob, -1, (expected, start - expected), Cause.GAP, 0, False)
-                expected = start + size
+                if (gap := self._start[row] - expected) > 0:
+                    log(begun, read_id, fetch_id, blob, -1, (expected, gap), Cause.GAP, 0, False)
+                start = max(self._start[row], expected)  # pieces of a gzip stream overlap
+                expected = max(self._end[row], expected)
             wanted = listed and read.segments.offset[pos] >= 0
             given = read.segments.length[pos] if wanted and read_id >= 0 else 0
             pos += listed
             cause = _cause(read, wanted, there[row])
             dropped = row not in admitted and not there[row]
-            length = size if row == paying else 0
+            length = expected - start if row == paying else 0
             log(begun, read_id, fetch_id, blob, row, (start, length), cause, given, dropped)
 
 

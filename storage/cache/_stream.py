@@ -47,7 +47,8 @@ class _Window:
         self.blob_id = blob_id
         self.start = offset
         self.data = bytearray()
-        self.used = 0
+        self._used = offset  # up to where what is used has come
+        self._unused = 0
 
     def blob_size(self) -> int:
         return self.start + len(self.data)
@@ -57,15 +58,20 @@ class _Window:
         at = offset - self.start
         with memoryview(self.data) as data:
             buffer[:] = data[at : at + len(buffer)]
-        self.used += len(buffer)
+        self._use(offset, offset + len(buffer))
         return Transfer(len(buffer), 0)
 
     def drop(self, end: int) -> int:
-        """Forget what lies before `end`; how much of it was never used."""
-        unused = end - self.start - self.used
+        """Forget what lies before `end`; how much went by since the last time that was never used."""
+        self._use(end, end)
         del self.data[: end - self.start]
-        self.start, self.used = end, 0
+        self.start = end
+        unused, self._unused = self._unused, 0
         return unused
+
+    def _use(self, start: int, end: int) -> None:
+        self._unused += max(start - self._used, 0)
+        self._used = max(end, self._used)
 
 
 class _Stream:
@@ -73,7 +79,7 @@ class _Stream:
 
     def __init__(self, cache: FileCache, prefetcher: Prefetcher, blob: int, row: int, stop: int) -> None:
         self._cache, self._prefetcher, self._blob = cache, prefetcher, blob
-        self._end = cache.decider.layout.end
+        self._start, self._end = cache.decider.layout.start, cache.decider.layout.end
         self._row, self._stop = cache.decider.layout.unit[row], stop
         self.window = _Window("", cache.decider.layout.start[row])
 
@@ -97,6 +103,9 @@ class _Stream:
         wanted = [row for row in rows if status[row] != READY]
         if wanted and not self._prefetcher.fetch(wanted, self.window):
             raise _StreamOverError
-        lost = self.window.drop(self._end[rows[-1]])
+        end = self._end[rows[-1]]
+        if rows.stop < self._stop:
+            end = min(end, self._start[rows.stop])  # pieces of a gzip stream overlap
+        lost = self.window.drop(end)
         if lost:
             self._cache.fetcher.passed_by(begun, self._blob, start, lost)

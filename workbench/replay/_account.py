@@ -179,23 +179,24 @@ def count_fetched(world: World, actor: int) -> int:
     actors, layout, out, segments = world.actors, world.layout, world.out, world.segments
     reg, read, fetch = actors.reg[actor], _reader(world, actor), actors.fetch[actor]
     row, since = out.requests[fetch], actors.since[actor]
-    pos, expected, decoded = reg[Reg.POS], layout.start[reg[Reg.FIRST]], 0
+    pos, start, decoded = reg[Reg.POS], layout.start[reg[Reg.FIRST]], 0
+    expected = start
     unit = paying = -1
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
-        start = layout.start[chunk]
         listed = pos < reg[Reg.SPAN] and segments.chunk[pos] == chunk
         if reg[Reg.LISTED] != 0 and not listed:
             continue  # part of a gap
-        begins = layout.unit[chunk] != unit
-        if begins:
+        if layout.unit[chunk] != unit:
             unit, paying = layout.unit[chunk], payer(layout, segments, reg, out.fresh, chunk)
-        length = layout.end[chunk] - start if chunk == paying else 0
-        if begins and start > expected:
-            gap = start - expected
-            row[Request.GAP] += gap
-            number = _log(world, _FETCH, _GAP, actor, since, 0, 0, read, fetch, chunk, 0, expected, gap, 0, 0)
-            if number >= 0:
-                out.log[number, Log.CHUNK] = -1
+            gap = layout.start[chunk] - expected
+            if gap > 0:
+                row[Request.GAP] += gap
+                number = _log(world, _FETCH, _GAP, actor, since, 0, 0, read, fetch, chunk, 0, expected, gap, 0, 0)
+                if number >= 0:
+                    out.log[number, Log.CHUNK] = -1
+            start = max(layout.start[chunk], expected)  # pieces of a gzip stream overlap
+            expected = max(layout.end[chunk], expected)
+        length = expected - start if chunk == paying else 0
         wanted = listed and segments.offset[pos] >= 0
         given = 0
         if listed:
@@ -217,7 +218,6 @@ def count_fetched(world: World, actor: int) -> int:
         outcome = _DROPPED if dropped else 0
         _log(world, _FETCH, cause, actor, since, 0, 0, read, fetch, chunk, 1, start, length, given, outcome)
         world.count[Count.FETCHED] += given
-        expected = layout.end[chunk]
     world.count[Count.CHUNKS] += reg[Reg.LAST] + 1 - reg[Reg.FIRST]
     world.count[Count.DECODED] += decoded
     return int(decoded)

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from storage.backend import Link
+from storage.image.tables import ZRAN
 from storage.plan import Layout, Segments
 from workbench.policy import amplify, prefetch
 from workbench.replay import Cpu, Settings, Workload
@@ -31,6 +32,8 @@ def layout_of(rng: np.random.Generator, chunks: int, blobs: int = 1) -> Layout:
         last = np.searchsorted(unit, unit, side="right") - 1
         start, end, known = start[unit], end[last], known[unit]
         kind = (np.bincount(unit, minlength=chunks)[unit] > 1).astype(np.uint8)
+        if rng.random() < 0.3:  # as pieces of a gzip stream, which overlap
+            end, kind = end + 500, np.full(chunks, ZRAN, np.uint8)
     return Layout(blob, start, end, offset, size, known, unit, kind)
 
 

@@ -490,8 +490,12 @@ class Model:
         mine = {chunk for chunk in read.chunks if client.decider.is_mine(read, chunk, STORING)}
         wanted = {read.segments.chunk[pos]: read.segments.length[pos] for pos in read.span}
         paying = _paying(layout.unit, read.chunks, wanted, there)
+        come = layout.start[read.chunks.start]
         for chunk in read.chunks:
-            length = layout.end[chunk] - layout.start[chunk] if chunk in paying else 0
+            length = 0
+            if chunk in paying:  # from where the piece of a gzip stream before it has come
+                length = max(layout.end[chunk] - max(layout.start[chunk], come), 0)
+                come = max(layout.end[chunk], come)
             if number < 0:
                 row["prefetch"] += length
                 self.totals["prefetched"] += 1
