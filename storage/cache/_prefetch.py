@@ -212,8 +212,9 @@ class Prefetcher:
                     self._cache.changed.notify_all()
 
     def _pop(self) -> Job | None:
+        """The next job, once the one before is decided about, so that batches are begun in their order."""
         with self._cache.changed:
-            self._cache.changed.wait_for(lambda: self._stopping or self._queue)
+            self._cache.changed.wait_for(lambda: self._stopping or (self._queue and not self._looking))
             if self._stopping:
                 return None
             self._busy += 1

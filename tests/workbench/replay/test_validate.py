@@ -41,7 +41,7 @@ def calm() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("calm")
-@pytest.mark.parametrize(("kind", "config"), [("zipf", "lru"), ("threads", "prefetch")])
+@pytest.mark.parametrize(("kind", "config"), [("zipf", "lru"), ("threads", "amplified")])
 def test_live_is_as_replayed(image: Path, kind: str, config: str) -> None:
     """One reader's decisions are the same to the last row; totals, time and what it went on are within 5 %.
 
