@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.servers.processes import need
 from tests.servers.s3 import KEYS as S3_KEYS
 from tests.servers.s3 import juicefs, put_blobs
 from tests.servers.scripted import Asked, Scripted, answer_of, serve_blob
-from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, KEYS, Fault, Place, scripts_of
+from tests.storage.backend._survive import BACKENDS, CONTENT, FAULTS, KEYS, NETWORKED, Fault, Place, scripts_of
 from tests.storage.backend.test_localdisk import make_disk
 
 Survived = Callable[[str, str, str], None]
@@ -135,6 +136,29 @@ def test_killed_for_good(kind: str, made: Made, survived: Survived, tmp_path: Pa
     rows = rows_of(recorder)
     assert (rows["retry"], rows["failure"], rows["failed read"], rows["read"]) == (4, 2, 2, 4)
     survived("events of: killed for good, read twice", kind, "2 errors, 2 failure rows, 4 retry rows")
+
+
+@pytest.mark.parametrize("kind", NETWORKED)
+def test_no_such_host(kind: str, made: Made, survived: Survived, tmp_path: Path, monkeypatch: Any) -> None:
+    """A name that is no longer known is one error and one failure row."""
+    blob_id, recorder = made.infos[0].blob_id, Recorder()
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with Scripted(serve_blob((made.folder / blob_id).read_bytes())) as server:
+        backend = BACKENDS[kind](Place(server.port), HttpOptions(retry_limit=2), recorder)
+        cache = open_cache(made, tmp_path / "cache", backend=backend, recorder=recorder)
+        read_chunks(cache, made, [0])
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(BackendError, match="cannot be resolved") as failed:
+        read_chunks(cache, made, [1])
+    cache.close()
+    backend.close()
+    is_clear(failed.value, blob_id)
+    rows = rows_of(recorder)
+    assert (rows["retry"], rows["failure"], rows["failed read"], rows["read"]) == (2, 1, 1, 2)
+    survived("events of: DNS failure", kind, "1 error, 1 failure row, 2 retry rows")
 
 
 @pytest.mark.parametrize("kind", BACKENDS)
