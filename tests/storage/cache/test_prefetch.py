@@ -7,26 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from storage.backend import HttpProxy, LocalFs
 from storage.events import Recorder, audit
 from storage.plan._state import PENDING
 from storage.testing.backends import WatchedBackend, refuse
-from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.blobs import Made, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
 from tests.servers.nginx import nginx
 
 CHUNK = 40_000
-
-
-@pytest.fixture
-def noise(tmp_path: Path) -> Made:
-    """A blob of 20 chunks of 40,000 bytes that do not compress."""
-    (tmp_path / "blobs").mkdir()
-    dice = np.random.default_rng(2)
-    return make_blobs(tmp_path / "blobs", [[dice.bytes(CHUNK) for _ in range(20)]])
 
 
 def test_everything(made: Made, tmp_path: Path) -> None:

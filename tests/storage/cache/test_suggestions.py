@@ -7,23 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from storage.backend import LocalFs
 from storage.plan import Ahead, Segments
 from storage.testing.backends import WatchedBackend
-from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.blobs import Made, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
 
 CHUNK = 40_000
-
-
-@pytest.fixture
-def noise(tmp_path: Path) -> Made:
-    """A blob of 20 chunks of 40,000 bytes that do not compress."""
-    (tmp_path / "blobs").mkdir()
-    dice = np.random.default_rng(2)
-    return make_blobs(tmp_path / "blobs", [[dice.bytes(CHUNK) for _ in range(20)]])
 
 
 def _next_two(ints: Any, floats: Any, chunk: int, ready: int, out: Any) -> int:

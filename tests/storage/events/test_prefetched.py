@@ -6,25 +6,14 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from storage.backend import LocalFs
 from storage.events import Prefetched, Recorder, prefetched
 from storage.testing.backends import WatchedBackend
-from storage.testing.blobs import Made, make_blobs, open_cache
+from storage.testing.blobs import Made, open_cache
 from storage.testing.cache import read_chunks
 from storage.testing.lru import plain_lru
 
 CHUNK = 40_000
-
-
-@pytest.fixture
-def noise(tmp_path: Path) -> Made:
-    """A blob of 20 chunks of 40,000 bytes that do not compress."""
-    (tmp_path / "blobs").mkdir()
-    dice = np.random.default_rng(2)
-    return make_blobs(tmp_path / "blobs", [[dice.bytes(CHUNK) for _ in range(20)]])
 
 
 def test_of_nothing() -> None:
