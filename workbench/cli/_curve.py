@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from workbench import policy
+from workbench.cli._figures import column_table, figure, title
 from workbench.cli._main import example, group
 from workbench.simulate import lru_curve, shards_curve
 from workbench.trace.formats import FORMATS, object_trace
@@ -42,7 +42,8 @@ def mrc_command(trace: Path, kind: str | None, eviction: str, rate: float, point
         for row in rows:
             print(json.dumps(row))
         return
-    table = Table("cache size", "miss ratio", "byte miss ratio")
+    names = ("cache_size", "miss_ratio", "byte_miss_ratio")
+    table = column_table(map(title, names), first="right")
     for row in rows:
-        table.add_row(f"{row['cache_size']:,}", f"{row['miss_ratio']:.4f}", f"{row['byte_miss_ratio']:.4f}")
+        table.add_row(*(figure(name, row[name]) for name in names))
     Console().print(table)

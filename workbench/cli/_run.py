@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 import pyarrow.parquet as pq
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from storage.backend import Link
 from storage.image import open_image
 from workbench import view
 from workbench.cli._blobs import Configured
+from workbench.cli._figures import column_table, figures
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
@@ -29,10 +30,11 @@ from workbench.cli._settings import (
 )
 from workbench.cli._types import Share
 from workbench.demo import demo
-from workbench.replay import Settings, Workload, calibrate, fleet, replay
+from workbench.replay import Result, Settings, Workload, calibrate, fleet, replay
 from workbench.simulate import simulate
 from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
 from workbench.trace.formats import FORMATS, object_trace
+from workbench.view._words import duration
 
 __all__: list[str] = []
 
@@ -171,8 +173,10 @@ def replay_command(
     if as_json:
         print(json.dumps({**result.totals, "split_ns": result.split}))
     elif not summarised:
-        Console().print(_table({key: value for key, value in result.totals.items() if not isinstance(value, dict)}))
-        click.echo(result.clients.to_string(index=False))
+        totals = {key: value for key, value in result.totals.items() if not isinstance(value, dict)}
+        Console().print(figures(totals))
+        if clients > 1:
+            Console().print(Group("", _clients(result)))
     else:
         Console().print(view.summarize(result.events(), reads, "predicted"))
 
@@ -185,14 +189,13 @@ def _untimed(trace: Path, kind: str | None, eviction: str, cache_size: int | Sha
     if as_json:
         print(json.dumps(outcome.to_dict()))
     else:
-        Console().print(_table(outcome.to_dict()))
+        Console().print(figures(outcome.to_dict()))
 
 
-def _table(values: dict[str, Any]) -> Table:
-    table = Table(show_header=False)
-    for name, value in values.items():
-        shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
-        table.add_row(name.replace("_", " "), shown)
+def _clients(result: Result) -> Table:
+    table = column_table(("client", "starts at", "time to last read"), first="right")
+    for client, starts, spent in result.clients.to_numpy().tolist():
+        table.add_row(str(client), duration(starts), duration(spent))
     return table
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from storage.backend import BlobBackend, Link
 from storage.factory import default_backend
 from storage.image import locate, open_image
 from workbench.cli._blobs import Configured
+from workbench.cli._figures import column_table, figure, title
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import meter
@@ -77,7 +78,7 @@ def validate_command(
     if as_json:
         print(json.dumps(_as_dict(found)))
     else:
-        Console().print(_table(found))
+        Console().print(Group(_table(found), _verdict(found)))
 
 
 def _backend(image: Path, config: Path | None, link: Link | None) -> BlobBackend | None:
@@ -103,11 +104,13 @@ def _as_dict(found: Validation) -> dict[str, Any]:
 
 
 def _table(found: Validation) -> Table:
-    table = Table(caption=f"decisions identical: {'yes' if found.identical else 'no'}; most off: {found.worst}")
-    for name in ("", "live", "replayed", "off"):
-        table.add_column(name, justify="left" if not name else "right")
+    table = column_table(("", "live", "replayed", "off"))
     for measure, row in found.table.to_dict("index").items():
-        timed, title = str(measure).endswith("_ns"), str(measure).removesuffix("_ns").replace("_", " ")
-        values = (f"{row[it] / 1e6:,.1f} ms" if timed else f"{row[it]:,.0f}" for it in ("live", "replayed"))
-        table.add_row(title, *values, f"{row['off']:+.1%}")
+        name = str(measure)
+        values = (figure(name, row[it] if name.endswith("_ns") else int(row[it])) for it in ("live", "replayed"))
+        table.add_row(title(name), *values, f"{row['off']:+.1%}")
     return table
+
+
+def _verdict(found: Validation) -> str:
+    return f"\ndecisions identical: {'yes' if found.identical else 'no'}; most off: {title(found.worst)}"
