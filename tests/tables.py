@@ -39,7 +39,8 @@ def _properties(
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for outcome in outcomes:
         for report in terminal.stats.get(outcome, []):
-            yield from ((outcome, tuple(value)) for name, value in report.user_properties if name == key)
+            told = getattr(report, "user_properties", ())  # a module that cannot be collected has none
+            yield from ((outcome, tuple(value)) for name, value in told if name == key)
 
 
 def _print(terminal: pytest.TerminalReporter, title: str, rows: Sequence[tuple[str, ...]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import socket
 import time
 
@@ -33,7 +34,8 @@ def inbox_of(data: bytes, *cuts: int) -> Inbox:
 
     def receive(view: memoryview, whole: bool) -> int:
         nonlocal at
-        end = next((edge for edge in edges if edge > at), at)
+        following = bisect.bisect_right(edges, at)
+        end = edges[following] if following < len(edges) else at
         count = min(end - at, len(view))
         view[:count] = data[at : at + count]
         at += count
