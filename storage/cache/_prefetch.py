@@ -53,7 +53,7 @@ class Prefetcher:
         self._queue: deque[Job] = deque()
         self._suggested: Suggestions | None = None
         self._busy = 0
-        self._looking: set[int] = set()  # threads with a batch about which nothing is decided yet
+        self._looking: int | None = None  # the thread with a batch about which nothing is decided yet
         self._active = True
         self._stopping = False
         self._failure: Exception | None = None
@@ -83,12 +83,12 @@ class Prefetcher:
         """Whether every worker that could have something to do has decided about it, or waits to be let."""
         if not self._is_wanted():
             return True
-        return not self._looking and (not self._queue or self._busy == len(self._threads))
+        return self._looking is None and (not self._queue or self._busy == len(self._threads))
 
     def looked(self) -> None:
         """The calling worker has decided about its batch, or waits; the lock is held."""
-        if self._looking:
-            self._looking.discard(threading.get_ident())
+        if self._looking == threading.get_ident():
+            self._looking = None
             self._cache.changed.notify_all()
 
     def answer(self, ahead: Ahead) -> None:
@@ -208,17 +208,17 @@ class Prefetcher:
             finally:
                 with self._cache.changed:
                     self._busy -= 1
-                    self._looking.discard(threading.get_ident())
+                    self.looked()
                     self._cache.changed.notify_all()
 
     def _pop(self) -> Job | None:
         """The next job, once the one before is decided about, so that batches are begun in their order."""
         with self._cache.changed:
-            self._cache.changed.wait_for(lambda: self._stopping or (self._queue and not self._looking))
+            self._cache.changed.wait_for(lambda: self._stopping or (self._queue and self._looking is None))
             if self._stopping:
                 return None
             self._busy += 1
-            self._looking.add(threading.get_ident())
+            self._looking = threading.get_ident()
             return self._queue.popleft()
 
     def _take(self, rows: Sequence[int]) -> None:

@@ -141,8 +141,7 @@ class Decider:
 
     def advance(self, read: Read) -> int:
         """What the read does next."""
-        if self.noted:
-            self.tell()
+        self.tell()
         action = _advance.advance(
             self.layout, self.state, self.options, self.policy, read.segments, read.marks, read.reg
         )
@@ -151,7 +150,9 @@ class Decider:
         return action
 
     def tell(self) -> None:
-        """Tell the policy what was noted; of what has gone since, it is not told."""
+        """Tell the policy what was noted, before it may decide anything; of what has gone since, it is not told."""
+        if not self.noted:
+            return
         count = len(self.noted)  # more may come meanwhile
         rows, status = self.noted[:count], self.state.status
         del self.noted[:count]
@@ -171,8 +172,7 @@ class Decider:
 
     def lost(self, read: Read, pos: int) -> bool:
         """A SERVE came as far as segment `pos`, whose chunk was spoilt. True if its bit must be cleared."""
-        if self.noted:
-            self.tell()
+        self.tell()
         gone = _report.lost(
             self.layout, self.state, self.options, self.policy, read.segments, read.marks, read.reg, pos
         )
@@ -180,8 +180,7 @@ class Decider:
 
     def found(self, chunk: int) -> bool:
         """A chunk was found in the cache file. True if it is ready from now on."""
-        if self.noted:
-            self.tell()
+        self.tell()
         return self._write("found", chunk, _report.found(self.layout, self.state, self.policy, chunk))
 
     def give_up_wait(self, read: Read) -> None:
@@ -191,15 +190,13 @@ class Decider:
 
     def arrive(self, read: Read) -> list[int]:
         """A FETCH arrived. Returns victims to be punched out."""
-        if self.noted:
-            self.tell()
+        self.tell()
         victims = self._taken(_report.arrive(self.layout, self.state, self.policy, read.reg, self._victims))
         return self._write("arrive", read.reg[Reg.TICKET], victims)
 
     def adopt(self, chunk: int) -> tuple[bool, list[int]]:
         """A chunk can be had without the backend. Returns whether it is claimed now, and victims to be punched out."""
-        if self.noted:
-            self.tell()
+        self.tell()
         absent = self.state.status[chunk] == ABSENT
         victims = self._taken(_report.adopt(self.layout, self.state, self.policy, chunk, self._victims))
         mine = absent and self.state.status[chunk] == STORING
@@ -218,8 +215,7 @@ class Decider:
 
     def store_failed(self, chunk: int) -> None:
         """An admitted chunk was not written."""
-        if self.noted:
-            self.tell()
+        self.tell()
         _report.store_failed(self.layout, self.state, self.policy, chunk)
         self._write("store_failed", chunk, None)
 
@@ -230,8 +226,7 @@ class Decider:
 
     def abandon(self, read: Read) -> None:
         """The read fails."""
-        if self.noted:
-            self.tell()
+        self.tell()
         _report.abandon(self.layout, self.state, self.policy, read.segments, read.marks, read.reg)
         self._write("abandon", read.reg[Reg.TICKET], None)
 
