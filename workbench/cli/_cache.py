@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from rich.console import Console
-from rich.table import Table
 
 from storage.cache import ChunkIndex, collect_garbage, read_chunk_map
 from storage.cache.folder import check_owner
 from storage.errors import CacheError
 from storage.image import Image, locate, open_bootstrap, open_image
 from workbench.cli._arguments import json_option
+from workbench.cli._figures import plain_table
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
 
@@ -45,7 +45,7 @@ def ls(folder: Path, image: Path, blobs: Blobs, files: bool, as_json: bool) -> N
         for row in frame.to_dict("records"):
             print(json.dumps(row))
         return
-    table = Table(box=None, header_style="dim", pad_edge=False)
+    table = plain_table()
     for name in frame:
         table.add_column(str(name), justify="right" if is_numeric_dtype(frame[name]) else "left")
     for values in frame.itertuples(index=False):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console, JustifyMethod
-from rich.table import Table
 
 from storage.image import Image, open_image
 from storage.image.verbs import check, inspect_blobs, inspect_chunk, inspect_file, inspect_prefetch
 from workbench.cli._arguments import image_argument, json_option
+from workbench.cli._figures import plain_table
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, stored_blobs
 from workbench.cli._types import SIZE
@@ -68,7 +68,7 @@ def inspect_command(
     if not rows:
         print("there is none")
         return
-    table = Table(box=None, header_style="dim", pad_edge=False)
+    table = plain_table()
     for name, value in rows[0].items():
         justify: JustifyMethod = "right" if isinstance(value, int) else "left"
         table.add_column(name.replace("_", "\n"), justify=justify, overflow="fold")

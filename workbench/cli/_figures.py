@@ -9,7 +9,7 @@ from rich.table import Table
 
 from workbench.view._words import duration
 
-__all__ = ["column_table", "figure", "figures", "title"]
+__all__ = ["column_table", "figure", "figures", "plain_table", "title"]
 
 
 def title(name: str) -> str:
@@ -24,9 +24,14 @@ def figure(name: str, value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def plain_table() -> Table:
+    """A table without lines."""
+    return Table(box=None, header_style="dim", pad_edge=False)
+
+
 def column_table(heads: Iterable[str], first: str = "left") -> Table:
     """A table without lines, whose columns are numbers but for the first one, maybe."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     for number, head in enumerate(heads):
         table.add_column(head, justify="left" if number == 0 and first == "left" else "right", no_wrap=True)
     return table

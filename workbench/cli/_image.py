@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from storage.errors import PathError
 from storage.fs import Rafs
@@ -20,6 +19,7 @@ from storage.image.v5 import Amplifier
 from storage.plan import Segments, explain, plan_layout, plan_options
 from storage.progress import progress_bar
 from workbench.cli._arguments import image_argument, json_option
+from workbench.cli._figures import plain_table
 from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option, temporary_store
 from workbench.cli._types import SIZE
@@ -120,7 +120,7 @@ def explain_command(
     console = Console(highlight=False)
     first = f" {segments.chunk[0]}" if count == 1 else ""
     console.print(f"{size:,} bytes from {offset:,} of {path}: {count} of its chunks{first}")
-    table = Table(box=None, header_style="dim", pad_edge=False)
+    table = plain_table()
     for title, justify in (("", "left"), ("from", "right"), ("bytes", "right"), ("given", "right"), ("why", "left")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for step in steps:

@@ -28,7 +28,7 @@ from workbench.cli._settings import (
     settings_options,
     watermarks_of,
 )
-from workbench.cli._types import Share
+from workbench.cli._types import Share, bytes_of
 from workbench.demo import demo
 from workbench.replay import Result, Settings, Workload, calibrate, fleet, replay
 from workbench.simulate import simulate
@@ -163,7 +163,7 @@ def replay_command(
     if not any_image:
         check_image(reads, opened.bootstrap_digest, trace)
     workload = Workload.from_reads(reads, opened)
-    capacity = int(cache_size * workload.touched_bytes) if isinstance(cache_size, Share) else cache_size
+    capacity = None if cache_size is None else bytes_of(cache_size, workload.touched_bytes)
     marks = watermarks_of(low, high, capacity)
     settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, watermarks=marks, **circumstances)
     workload = fleet([workload] * clients) if clients > 1 else workload
@@ -184,8 +184,8 @@ def replay_command(
 def _untimed(trace: Path, kind: str | None, eviction: str, cache_size: int | Share | None, as_json: bool) -> None:
     requests = object_trace(trace, kind)
     everything = int(requests.sizes.sum())
-    size = everything if cache_size is None else cache_size
-    outcome = simulate(requests, eviction, int(size * everything) if isinstance(size, Share) else size)
+    size = everything if cache_size is None else bytes_of(cache_size, everything)
+    outcome = simulate(requests, eviction, size)
     if as_json:
         print(json.dumps(outcome.to_dict()))
     else:

@@ -8,7 +8,7 @@ import click
 
 from workbench import policy
 from workbench.cli._link import LINK
-from workbench.cli._types import CACHE_SIZE, SIZE, Share
+from workbench.cli._types import CACHE_SIZE, SIZE, Share, bytes_of
 from workbench.policy import amplify
 from workbench.replay import LOOPS, PREFETCH
 
@@ -87,6 +87,6 @@ def watermarks_of(low: int | Share | None, high: int | Share | None, capacity: i
     """The watermarks that were asked for, in bytes."""
     if capacity is None or (low is None and high is None):
         return None
-    top = capacity if high is None else int(high * capacity) if isinstance(high, Share) else high
-    bottom = top if low is None else int(low * capacity) if isinstance(low, Share) else low
+    top = capacity if high is None else bytes_of(high, capacity)
+    bottom = top if low is None else bytes_of(low, capacity)
     return bottom, top

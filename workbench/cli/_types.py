@@ -9,11 +9,16 @@ import click
 from storage.errors import ConfigError
 from workbench._quantity import parse_size
 
-__all__ = ["CACHE_SIZE", "SIZE", "Share"]
+__all__ = ["CACHE_SIZE", "SIZE", "Share", "bytes_of"]
 
 
 class Share(float):
     """A size as a share of what a trace touches: ``50%``."""
+
+
+def bytes_of(size: int | Share, whole: int) -> int:
+    """A size in bytes, where a share is one of `whole`."""
+    return int(size * whole) if isinstance(size, Share) else size
 
 
 class _Size(click.ParamType):

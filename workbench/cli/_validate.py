@@ -20,7 +20,7 @@ from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import meter
 from workbench.cli._settings import amplify_option, guarded, settings_options
-from workbench.cli._types import SIZE, Share
+from workbench.cli._types import SIZE, Share, bytes_of
 from workbench.replay import PREFETCH, Settings, Validation, Workload, validate
 from workbench.trace import check_image, read_reads
 
@@ -69,7 +69,7 @@ def validate_command(
     reads, opened = read_reads(trace), open_image(image)
     check_image(reads, opened.bootstrap_digest, trace)
     touched = Workload.from_reads(reads, opened).touched_bytes
-    capacity = int(cache_size * touched) if isinstance(cache_size, Share) else cache_size
+    capacity = None if cache_size is None else bytes_of(cache_size, touched)
     ours = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch)
     ours = ours if link is None else replace(ours, link=link)
     other = ours if fit_amplify is None else replace(ours, amplify_io=fit_amplify)

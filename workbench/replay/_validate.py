@@ -25,13 +25,15 @@ from workbench.replay._workload import Workload
 
 __all__ = ["Validation", "validate"]
 
+_ASKED = ("bytes_hit", "bytes_waited", "bytes_fetched")
+_SPENT = ("rtt_ns", "bandwidth_ns", "waiting_ns", "decode_ns", "think_ns")
 _WHOLE = {
     "requests": "requests",
     "bytes_received": "bytes_received",
-    **dict.fromkeys(("bytes_hit", "bytes_waited", "bytes_fetched"), "bytes_asked"),
+    **dict.fromkeys(_ASKED, "bytes_asked"),
     "bytes_evicted": "bytes_asked",
     "time_to_last_read_ns": "time_to_last_read_ns",
-    **dict.fromkeys(("rtt_ns", "bandwidth_ns", "waiting_ns", "decode_ns", "think_ns"), "spent_ns"),
+    **dict.fromkeys(_SPENT, "spent_ns"),
 }
 """By measure, of what its difference is a share: a part is held against the sum of the parts."""
 
@@ -145,15 +147,13 @@ def compared(lives: Sequence[Live], result: Result) -> Validation:
 
 
 def _with_sums(row: Mapping[str, int]) -> dict[str, int]:
-    parts = {whole: [row[name] for name in _WHOLE if _WHOLE[name] == whole] for whole in ("bytes_asked", "spent_ns")}
-    asked = sum(parts["bytes_asked"]) - row["bytes_evicted"]
-    return {**row, "bytes_asked": asked, "spent_ns": sum(parts["spent_ns"])}
+    sums = {"bytes_asked": sum(row[name] for name in _ASKED), "spent_ns": sum(row[name] for name in _SPENT)}
+    return {**row, **sums}
 
 
 def _replayed_row(result: Result) -> dict[str, int]:
     names = [name for name in _WHOLE if name in result.totals]
-    parts = [name for name in _WHOLE if _WHOLE[name] == "spent_ns"]
-    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in parts}
+    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in _SPENT}
     return _with_sums({name: result.totals[name] for name in names} | sums)
 
 
