@@ -86,7 +86,7 @@ def count_read(world: World, actor: int, read: int, outcome: int) -> None:
         _READ,
         0,
         actor,
-        out.start[read],
+        world.actors.began[actor],
         out.dur[read],
         0,
         read,
@@ -162,9 +162,6 @@ def _end_request(world: World, actor: int, t: int, outcome: int) -> None:
     since, byte = actors.since[actor], actors.byte[actor]
     row = out.requests[fetch]
     row[Request.DUR], row[Request.TTFB] = t - since, byte - since
-    if read >= 0:
-        out.rtt[read] += byte - since
-        out.flow[read] += t - byte
     received = row[Request.LENGTH] if outcome == 0 else 0
     number = _log(
         world, _REQUEST, 0, actor, since, t - since, byte - since, read, fetch,

@@ -88,9 +88,9 @@ def _act(world: World, actor: int, t: int) -> None:
     if phase == Phase.THINK:
         if t == world.out.began[world.own[Own.PROGRAM] - 1] and _look_ahead(world, t):
             return
-        t = read_on(world, actor, t)
-        if t >= 0:
-            _begin_read(world, actor, t)
+        actor = read_on(world, actor, t)
+        if actor >= 0:
+            _begin_read(world, actor, world.schedule.time[actor])
         return
     if phase == Phase.SERVE:
         served(world.state, world.segments, world.actors.reg[actor])
@@ -110,10 +110,10 @@ def _begin_read(world: World, actor: int, t: int) -> None:
     if world.count[Count.BEGUN] == world.model.warm_up:
         cut_warm_up(world, t)
     world.count[Count.BEGUN] += 1
-    out.start[read] = t
+    world.actors.began[actor] = t
     if world.model.open_loop != 0:
-        out.start[read] = out.began[world.own[Own.PROGRAM] - 1] + world.trace.due[read]
-        out.late[read] = t - out.start[read]
+        world.actors.began[actor] = out.began[world.own[Own.PROGRAM] - 1] + world.trace.due[read]
+        out.late[read] = t - world.actors.began[actor]
     first, end = world.trace.first[read], world.trace.first[read + 1]
     spend(world.budget, world.trace.size[read])
     if world.model.reactive != 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,9 @@ from workbench.replay._world import (
 )
 
 __all__ = ["new_worlds", "replay"]
+
+# Of requests, for a start: memory that is not written to is none, and longer tables have to be copied.
+_ROWS = 1 << 20
 
 
 def replay(
@@ -121,6 +125,7 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     workers = settings.prefetch_workers if len(listed.rows) or bound.ahead else 0
     segments = _with_prefetch(workload.segments, layout, listed.rows, clients * workers if bound.ahead else 0)
     chunks, actors = len(layout.size), threads + clients * workers
+    connections = max(min(settings.link.connections, actors), 1)  # each actor has one request at a time
     window = windows(amplify, chunks) * (workload.version != 5)
     capacity = None if settings.policy.name == "none" else settings.capacity
     marks = None if capacity is None else settings.watermarks
@@ -156,8 +161,8 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
             open_loop=int(settings.loop == "open"),
             warm_up=settings.warm_up or -1,
         ),
-        link=new_link(settings.link),
-        actors=_actors(_client_of_actors(workload, workers), settings.link.connections),
+        link=new_link(replace(settings.link, connections=connections)),
+        actors=_actors(_client_of_actors(workload, workers), connections),
         schedule=new_schedule(actors),
         count=np.zeros(COUNTERS, np.int64),
         out=_out(len(workload), len(workload.programs), len(segments.chunk), chunks),
@@ -175,6 +180,7 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     for client, world in enumerate(worlds):
         world.own[[Own.PROGRAM, Own.PROGRAMS]] = workload.client_first[client : client + 2]
         world.own[[Own.WORKER, Own.WORKERS]] = threads + client * workers, threads + (client + 1) * workers
+        world.own[Own.CLIENT] = client
         world.own[Own.START] = workload.client_start[client]
     return worlds
 
@@ -235,6 +241,7 @@ def _actors(client: Any, connections: int) -> Actors:
         late=column(),
         phase=column(),
         job=column(),
+        began=column(),
         since=column(),
         byte=column(),
         fetch=column(),
@@ -251,15 +258,12 @@ def _out(reads: int, programs: int, segments: int, chunks: int) -> Out:
         return np.zeros(length, kind)
 
     return Out(
-        start=np.empty(reads, np.int64),
         dur=np.empty(reads, np.int64),
-        rtt=column(reads),
-        flow=column(reads),
         wait=column(reads),
         late=column(reads),
         began=column(programs),
         ended=column(programs),
-        requests=np.zeros((256, REQUEST_COLUMNS), np.int64),
+        requests=np.empty((min(reads + 256, _ROWS), REQUEST_COLUMNS), np.int64),
         log=np.zeros((0, LOG_COLUMNS), np.int64),
         waited=column(segments, np.uint8),
         fresh=column(chunks, np.uint8),

@@ -125,7 +125,7 @@ def end_request(world: World, t: int) -> None:
 def end_read(world: World, actor: int, t: int, outcome: int) -> None:
     """A read is through: on to the thread's next, if it has one."""
     read = world.actors.job[actor]
-    world.out.dur[read] = t - world.out.start[read]
+    world.out.dur[read] = t - world.actors.began[actor]
     count_read(world, actor, read, outcome)
     read += 1
     if read < world.trace.thread_first[actor + 1]:
