@@ -26,7 +26,7 @@ def read_on(world: World, actor: int, t: int) -> int:
     if _is_watched(world):
         return actor
     trace, status, state, policy = world.trace, world.state.status, world.state, world.policy
-    first, size, think, chunks = trace.first, trace.size, trace.think, world.segments.chunk
+    first, think, chunks, length = trace.first, trace.think, world.segments.chunk, world.segments.length
     job, schedule, dur, unread = world.actors.job, world.schedule, world.out.dur, world.unread
     ints, floats, hit_ns, copy_ns = state.ints, state.floats, world.model.hit, world.model.copy
     exact, prefetching = world.options.plan == EXACT, len(trace.batch_first) > 1
@@ -38,11 +38,12 @@ def read_on(world: World, actor: int, t: int) -> int:
         begin, end = first[read], first[read + 1]
         if read + 1 == trace.thread_first[actor + 1] or begin == end or not (exact or end - begin == 1):
             break
-        pos = begin
+        pos, size = begin, 0
         while pos < end and status[chunks[pos]] == READY:
+            size += length[pos]
             pos += 1
         if pos == end:
-            cost = hit_ns + (size[read] * copy_ns >> _MIB_SHIFT)
+            cost = hit_ns + (size * copy_ns >> _MIB_SHIFT)
             if cost >= longest or t + cost >= until:
                 break
             for pos in range(begin, end):
@@ -50,7 +51,7 @@ def read_on(world: World, actor: int, t: int) -> int:
                 if prefetching and unread[chunks[pos]] != 0:
                     world.count[Count.USED] += 1
                     unread[chunks[pos]] = 0
-            asked += size[read]
+            asked += size
             hits += 1
         else:
             fetches = alone and end - begin == 1 and world.trace.single[chunks[begin]] != 0

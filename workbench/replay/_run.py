@@ -18,6 +18,7 @@ from storage.plan import (
     Layout,
     Segments,
     cut,
+    keep_all,
     new_budget,
     new_queue,
     new_state,
@@ -26,6 +27,8 @@ from storage.plan import (
     reach,
     windows,
 )
+from workbench import policy as policies
+from workbench.policy import EvictionPolicy
 from workbench.policy.prefetch import Bound
 from workbench.replay._along import widened
 from workbench.replay._engine import DONE, run
@@ -51,6 +54,7 @@ __all__ = ["new_worlds", "replay"]
 
 # Of requests, for a start: memory that is not written to is none, and longer tables have to be copied.
 _ROWS = 1 << 20
+_none = policies.get("none")
 
 
 def replay(
@@ -85,7 +89,7 @@ def replay(
     if image is not None:
         _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
     bound = bind_prefetch(settings, workload)
-    worlds = new_worlds(workload, settings, record, settings.policy.compiled(), bound)
+    worlds = new_worlds(workload, settings, record, bound)
     worlds = _run_through(worlds, compile_engine(run))
     for errors in (settings.policy.errors, bound.errors):
         if errors:
@@ -115,8 +119,16 @@ def _longer(table: Any, rows: int) -> Any:
     return longer
 
 
-def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any, bound: Bound) -> Sequence[World]:
-    """Everything at rest, by client; `policy` holds the five functions in the form that the engine is run in."""
+def _policy_of(settings: Settings, layout: Layout) -> EvictionPolicy:
+    """The policy; none where all there is has room, as in the live cache."""
+    own, room = settings.policy, settings.watermarks[1] if settings.watermarks else settings.capacity
+    holds_all = room is None or int(layout.size.sum()) <= room
+    return _none if holds_all and own.functions.admits is keep_all.admits else own
+
+
+def new_worlds(workload: Workload, settings: Settings, record: bool, bound: Bound) -> Sequence[World]:
+    """Everything at rest, by client."""
+    policy = _policy_of(settings, workload.layout)
     layout, cpu, amplify = workload.layout, settings.cpu, amplify_of(settings, workload)
     options = plan_options(settings.plan, amplify, workload.version, settings.prefetch_batch)
     workload = widened(workload, reach(amplify))
@@ -127,23 +139,22 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     chunks, actors = len(layout.size), threads + clients * workers
     connections = max(min(settings.link.connections, actors), 1)  # each actor has one request at a time
     window = windows(amplify, chunks) * (workload.version != 5)
-    capacity = None if settings.policy.name == "none" else settings.capacity
+    capacity = None if policy is _none else settings.capacity
     marks = None if capacity is None else settings.watermarks
     on_read = bound.compiled()
     first = World(
         layout=layout,
-        state=new_state(chunks, capacity, *settings.policy.arena(chunks), marks, window),
+        state=new_state(chunks, capacity, *policy.arena(chunks), marks, window),
         own=np.zeros(OWN_COLUMNS, np.int64),
         ahead=_suggesting(bound, on_read, chunks),
         unread=np.zeros(chunks, np.int64),
         budget=_budget(settings.prefetch_bandwidth, 0),
         options=options,
-        policy=policy,
+        policy=policy.compiled(),
         segments=segments,
         marks=np.zeros(len(segments.chunk), np.uint8),
         trace=Trace(
             first=workload.first,
-            size=_sizes(workload),
             think=workload.think_ns,
             due=workload.due_ns,
             thread_first=workload.thread_first,
@@ -203,11 +214,6 @@ def _suggesting(bound: Bound, on_read: Any, chunks: int) -> Suggesting:
 def _client_of_actors(workload: Workload, workers: int) -> Any:
     threads, clients = workload.program_first[workload.client_first], len(workload.client_start)
     return np.concatenate([np.repeat(np.arange(clients), np.diff(threads)), np.repeat(np.arange(clients), workers)])
-
-
-def _sizes(workload: Workload) -> Any:
-    total = np.concatenate([[0], np.cumsum(workload.segments.length)])
-    return np.diff(total[workload.first])
 
 
 def _singles(layout: Layout, window: Any) -> Any:

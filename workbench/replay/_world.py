@@ -37,8 +37,8 @@ class Trace(NamedTuple):
     ----------
     first : (reads + 1,) int64
         Where the read's segments begin.
-    size, think, due : (reads,) int64
-        Bytes asked; nanoseconds since the thread's last read, or the program's start; and since the program's start.
+    think, due : (reads,) int64
+        Nanoseconds since the thread's last read, or the program's start; and since the program's start.
     thread_first : (threads + 1,) int64
         Where the thread's reads begin.
     program_first : (programs + 1,) int64
@@ -50,7 +50,6 @@ class Trace(NamedTuple):
     """
 
     first: Any
-    size: Any
     think: Any
     due: Any
     thread_first: Any
