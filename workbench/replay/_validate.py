@@ -17,7 +17,7 @@ from storage.progress import progress_bar
 from workbench.replay._cpu import calibrate
 from workbench.replay._decisions import decisions
 from workbench.replay._fit import fit
-from workbench.replay._live import Live, run_live
+from workbench.replay._live import Live, laid_over, run_live
 from workbench.replay._result import Result
 from workbench.replay._run import replay
 from workbench.replay._settings import Settings
@@ -33,7 +33,7 @@ _WHOLE = {
     **dict.fromkeys(_ASKED, "bytes_asked"),
     "bytes_evicted": "bytes_asked",
     "time_to_last_read_ns": "time_to_last_read_ns",
-    **dict.fromkeys(_SPENT, "spent_ns"),
+    **dict.fromkeys((*_SPENT, "late_ns"), "spent_ns"),
 }
 """By measure, of what its difference is a share: a part is held against the sum of the parts."""
 
@@ -47,14 +47,15 @@ class Validation:
     table
         By measure: live, replayed, and by how much the replay is off. Of requests, bytes received and time to the
         last read that is a share of the live value; parts of the bytes asked for, and of the seconds that all
-        threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum.
+        threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum, as in an
+        open loop is by how much reads were late.
     runs
         The same measures of each run.
     settings
         What was replayed, with the fitted processor and link.
     identical
-        Whether every run did what the replay did, row for row: see `decisions`. So it is to be with one reader and no
-        prefetch.
+        Whether in every run each client did what it did in the replay, row for row: see `decisions`. So it is to be
+        with one reader a client, and no prefetch.
     """
 
     table: pd.DataFrame
@@ -84,7 +85,7 @@ class Validation:
 
 def validate(
     image: str | Path,
-    trace: pa.Table,
+    trace: pa.Table | Workload,
     settings: Settings,
     *,
     backend: BlobBackend | None = None,
@@ -99,9 +100,10 @@ def validate(
     image
         A folder with bootstrap and blobs.
     trace
-        Reads, in the schema `workbench.trace.READS`: who reads what, and how long he thinks in between.
+        Reads, in the schema `workbench.trace.READS`: who reads what, and how long he thinks in between; or a workload
+        over that image, made by `fleet` or `together`, too.
     settings
-        Of both. The live link is shaped as `settings.link` says.
+        Of both. The live link is shaped as `settings.link` says. A warm-up counts, too.
     backend
         Where blobs come from instead, a real registry, say: what lies before it is fitted along with the processor,
         and `settings.link` gives only how many connections there are.
@@ -117,13 +119,14 @@ def validate(
     StorageError
         What opening the image or a read raises.
     """
-    workload = Workload.from_reads(trace, open_image(image))
+    workload = laid_over(trace, open_image(image))
+    settings = replace(settings, warm_up=0)
     lives: list[Live] = []
     with progress_bar(progress, runs + 1, "validate", "run") as step:
-        known = fitted(run_live(image, trace, fitted_on or settings, backend), settings, backend is not None)
+        known = fitted(run_live(image, workload, fitted_on or settings, backend), settings, backend is not None)
         for _ in range(runs):
             step(1)
-            lives.append(run_live(image, trace, settings, backend))
+            lives.append(run_live(image, workload, settings, backend))
     return compared(lives, replay(workload, None, known, record=True))
 
 
@@ -140,9 +143,9 @@ def compared(lives: Sequence[Live], result: Result) -> Validation:
     table["replayed"] = pd.Series(_replayed_row(result))
     whole = table["live"][[_WHOLE.get(name, name) for name in table.index]].clip(lower=1).to_numpy()
     table["off"] = (table["replayed"] - table["live"]) / whole
-    decided = decisions(result.events())
-    identical = all(decisions(live.events) == decided for live in lives)
-    kept = list(_WHOLE)
+    decided = [decisions(result.events(client)) for client in range(len(result.clients))]
+    identical = all([decisions(events) for events in live.clients] == decided for live in lives)
+    kept = [name for name in _WHOLE if name != "late_ns" or result.settings.loop == "open"]
     return Validation(table.loc[kept], runs[kept], result.settings, identical)
 
 
@@ -153,7 +156,7 @@ def _with_sums(row: Mapping[str, int]) -> dict[str, int]:
 
 def _replayed_row(result: Result) -> dict[str, int]:
     names = [name for name in _WHOLE if name in result.totals]
-    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in _SPENT}
+    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in (*_SPENT, "late_ns")}
     return _with_sums({name: result.totals[name] for name in names} | sums)
 
 
@@ -180,6 +183,7 @@ def _live_row(live: Live) -> dict[str, int]:
         "waiting_ns": waiting,
         "decode_ns": inside - rtt - flow - waiting,
         "think_ns": pc.sum(live.reads["think_ns"]).as_py() or 0,
+        "late_ns": (pc.sum(live.reads["dur_ns"]).as_py() or 0) - inside,
     }
     return _with_sums(row)
 
