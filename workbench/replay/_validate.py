@@ -33,7 +33,8 @@ _WHOLE = {
     **dict.fromkeys(_ASKED, "bytes_asked"),
     "bytes_evicted": "bytes_asked",
     "time_to_last_read_ns": "time_to_last_read_ns",
-    **dict.fromkeys((*_SPENT, "late_ns"), "spent_ns"),
+    **dict.fromkeys(_SPENT, "spent_ns"),
+    "latency_ns": "latency_ns",
 }
 """By measure, of what its difference is a share: a part is held against the sum of the parts."""
 
@@ -47,8 +48,8 @@ class Validation:
     table
         By measure: live, replayed, and by how much the replay is off. Of requests, bytes received and time to the
         last read that is a share of the live value; parts of the bytes asked for, and of the seconds that all
-        threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum, as in an
-        open loop is by how much reads were late.
+        threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum. In an
+        open loop there is how long all reads took since they were due, too.
     runs
         The same measures of each run.
     settings
@@ -145,7 +146,7 @@ def compared(lives: Sequence[Live], result: Result) -> Validation:
     table["off"] = (table["replayed"] - table["live"]) / whole
     decided = [decisions(result.events(client)) for client in range(len(result.clients))]
     identical = all([decisions(events) for events in live.clients] == decided for live in lives)
-    kept = [name for name in _WHOLE if name != "late_ns" or result.settings.loop == "open"]
+    kept = [name for name in _WHOLE if name != "latency_ns" or result.settings.loop == "open"]
     return Validation(table.loc[kept], runs[kept], result.settings, identical)
 
 
@@ -156,7 +157,8 @@ def _with_sums(row: Mapping[str, int]) -> dict[str, int]:
 
 def _replayed_row(result: Result) -> dict[str, int]:
     names = [name for name in _WHOLE if name in result.totals]
-    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in (*_SPENT, "late_ns")}
+    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in _SPENT}
+    sums["latency_ns"] = pc.sum(result.reads["dur_ns"]).as_py() or 0
     return _with_sums({name: result.totals[name] for name in names} | sums)
 
 
@@ -183,7 +185,7 @@ def _live_row(live: Live) -> dict[str, int]:
         "waiting_ns": waiting,
         "decode_ns": inside - rtt - flow - waiting,
         "think_ns": pc.sum(live.reads["think_ns"]).as_py() or 0,
-        "late_ns": (pc.sum(live.reads["dur_ns"]).as_py() or 0) - inside,
+        "latency_ns": pc.sum(live.reads["dur_ns"]).as_py() or 0,
     }
     return _with_sums(row)
 
