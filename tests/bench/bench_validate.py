@@ -7,7 +7,9 @@ registry in another network namespace, behind a wire of known delay and rate. Th
 Each row says by how much the replay is off: in requests and bytes received and in the time to the last read, as a
 share of the live value; in the most wrong part of the bytes asked for (hit, waited for, fetched, evicted) and of the
 seconds (round trips, bandwidth, waiting, decoding, thinking), as a share of their sum. One reader without prefetch
-must do the very same, row for row; all else may be off by 5 %, from the real registry its time by 10 %.
+must do the very same, row for row; all else may be off by 5 %, from the real registry its time by 10 %. Where a
+millisecond decides about more than itself, replays of a machine as late as the live one differ: whether live is within
+5 % of their range is told, too.
 
 Everything sleeps most of the time. Where it may, the process asks for the real-time scheduler, so that what else a
 machine does is not measured.
@@ -56,6 +58,7 @@ def row_of(kind: str, config: str, found: Validation, far: bool, how: str) -> di
         "asked": _worst(off[ASKED]),
         "seconds": _worst(off[SECONDS]),
         "decisions": "identical" if found.identical else "not all" if is_serial(kind, config, how) else "-",
+        "in range": "yes" if found.is_in_range() else "no",
         "verdict": "holds" if holds(kind, config, found, far, how) else "OFF",
     }
 

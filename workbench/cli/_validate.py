@@ -106,17 +106,25 @@ def _backend(image: Path, config: Path | None, link: Link | None) -> BlobBackend
 def _as_dict(found: Validation) -> dict[str, Any]:
     measures = found.table.to_dict("index")
     fitted = {"link": vars(found.settings.link), "cpu": vars(found.settings.cpu)}
-    return {"measures": measures, "identical": found.identical, "worst": found.worst, **fitted}
+    said = {"identical": found.identical, "in_range": found.is_in_range(), "worst": found.worst}
+    return {"measures": measures, **said, **fitted}
 
 
 def _table(found: Validation) -> Table:
-    table = column_table(("", "live", "replayed", "off"))
+    table = column_table(("", "live", "replayed", "off", "least", "most"))
     for measure, row in found.table.to_dict("index").items():
         name = str(measure)
-        values = (figure(name, row[it] if name.endswith("_ns") else int(row[it])) for it in ("live", "replayed"))
-        table.add_row(title(name), *values, f"{row['off']:+.1%}")
+        live, replayed, least, most = (
+            figure(name, row[it] if name.endswith("_ns") else int(row[it]))
+            for it in ("live", "replayed", "least", "most")
+        )
+        table.add_row(title(name), live, replayed, f"{row['off']:+.1%}", least, most)
     return table
 
 
 def _verdict(found: Validation) -> str:
-    return f"\ndecisions identical: {'yes' if found.identical else 'no'}; most off: {title(found.worst)}"
+    identical, in_range = ("yes" if it else "no" for it in (found.identical, found.is_in_range()))
+    return (
+        f"\ndecisions identical: {identical}; most off: {title(found.worst)}\n"
+        f"live within 5 % of the range of {len(found.replays)} replays that are as late as the machine: {in_range}"
+    )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from workbench.replay._workload import Workload
 
-__all__ = ["Times", "drive", "new_times", "sleep_until"]
+__all__ = ["Times", "drive", "due_of", "new_times", "sleep_until"]
 
 I64 = npt.NDArray[np.int64]
 
@@ -38,6 +38,11 @@ def new_times(workload: Workload) -> Times:
     """Nothing happened so far."""
     reads = (np.zeros(len(workload), np.int64) for _ in range(3))
     return Times(np.zeros(len(workload.programs), np.int64), *reads)
+
+
+def due_of(workload: Workload, times: Times, is_open: bool) -> I64:
+    """When each read was to begin: (reads,) int64."""
+    return times.started[workload.program] + workload.due_ns if is_open else times.free + workload.think_ns
 
 
 def drive(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from storage.backend import BlobBackend, ShapedBackend
@@ -24,7 +25,7 @@ from storage.factory import default_backend, open_store
 from storage.fs import Rafs
 from storage.image import Image, locate, open_image
 from storage.plan import Batches, plan_layout
-from workbench.replay._drive import Times, drive, new_times, sleep_until
+from workbench.replay._drive import Times, drive, due_of, new_times, sleep_until
 from workbench.replay._settings import Settings, amplify_of, bind_prefetch
 from workbench.replay._workload import Workload
 from workbench.trace import READS
@@ -46,11 +47,14 @@ class Live:
         In the order of the workload. In an open loop a read counts from when it was due.
     time_to_last_read_ns
         From each program's start, summed over programs.
+    late_ns : (reads,) int64
+        By how much its thread began the read later than it was to, be it that it was woken late.
     """
 
     clients: tuple[pa.Table, ...]
     reads: pa.Table
     time_to_last_read_ns: int
+    late_ns: npt.NDArray[np.int64]
 
     @cached_property
     def events(self) -> pa.Table:
@@ -104,7 +108,9 @@ def run_live(
         _serve_all(run)
         events = [_apart(recorder.table(), program) for program, recorder in enumerate(recorders)]
     clients = tuple(_joined(events[begin:end]) for begin, end in pairwise(workload.client_first.tolist()))
-    return Live(clients, _reads(workload, run.times, settings.loop == "open"), _spent(workload, run.times))
+    times, due = run.times, due_of(workload, run.times, settings.loop == "open")
+    reads = _reads(workload, times, due if settings.loop == "open" else times.begun)
+    return Live(clients, reads, _spent(workload, times), times.begun - np.maximum(due, times.free))
 
 
 def laid_over(trace: pa.Table | Workload, image: Image) -> Workload:
@@ -199,8 +205,7 @@ def _joined(events: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(events, promote_options="permissive")
 
 
-def _reads(workload: Workload, times: Times, is_open: bool) -> pa.Table:
-    begun = times.started[workload.program] + workload.due_ns if is_open else times.begun
+def _reads(workload: Workload, times: Times, begun: npt.NDArray[np.int64]) -> pa.Table:
     paths = {row: workload.image.path_of(row) for row in np.unique(workload.inode).tolist()}
     columns = {
         "read_id": workload.read_id,

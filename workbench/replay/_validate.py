@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from storage.progress import progress_bar
 from workbench.replay._cpu import calibrate
 from workbench.replay._decisions import decisions
 from workbench.replay._fit import fit
+from workbench.replay._jitter import jittered
 from workbench.replay._live import Live, laid_over, run_live
 from workbench.replay._result import Result
 from workbench.replay._run import replay
@@ -37,6 +39,8 @@ _WHOLE = {
     "latency_ns": "latency_ns",
 }
 """By measure, of what its difference is a share: a part is held against the sum of the parts."""
+_COLUMNS = ["live", "replayed", "off", "least", "most", "outside"]
+_REPLAYS = 20
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,11 @@ class Validation:
         By measure: live, replayed, and by how much the replay is off. Of requests, bytes received and time to the
         last read that is a share of the live value; parts of the bytes asked for, and of the seconds that all
         threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum. In an
-        open loop there is how long all reads took since they were due, too.
-    runs
-        The same measures of each run.
+        open loop there is how long all reads took since they were due, too. Then the least and the most of all
+        replays, and by how much the live value lies outside of that.
+    runs, replays
+        The same measures of each run; and of each replay, of which all but the first are of a machine that wakes
+        threads as late as the live one did: where a millisecond decides about more than itself they differ.
     settings
         What was replayed, with the fitted processor and link.
     identical
@@ -61,12 +67,17 @@ class Validation:
 
     table: pd.DataFrame
     runs: pd.DataFrame
+    replays: pd.DataFrame
     settings: Settings
     identical: bool
 
     def agrees(self, within: float = 0.05) -> bool:
         """Whether no measure is off by more."""
         return bool((self.table["off"].abs() <= within).all())
+
+    def is_in_range(self, within: float = 0.05) -> bool:
+        """Whether no measure lies outside of those of all replays by more."""
+        return bool((self.table["outside"].abs() <= within).all())
 
     @property
     def worst(self) -> str:
@@ -80,8 +91,8 @@ class Validation:
         return self._told().to_html()
 
     def _told(self) -> pd.DataFrame:
-        values = self.table[["live", "replayed"]].map("{:,.0f}".format)
-        return values.assign(off=self.table["off"].map("{:+.1%}".format))
+        shares = self.table[["off", "outside"]].map("{:+.1%}".format)
+        return self.table.map("{:,.0f}".format).assign(**shares)[_COLUMNS]
 
 
 def validate(
@@ -128,7 +139,9 @@ def validate(
         for _ in range(runs):
             step(1)
             lives.append(run_live(image, workload, settings, backend))
-    return compared(lives, replay(workload, None, known, record=True))
+    late = np.concatenate([live.late_ns for live in lives])
+    others = jittered(workload, known, late, backend is not None, _REPLAYS)
+    return compared(lives, replay(workload, None, known, record=True), others)
 
 
 def fitted(live: Live, settings: Settings, real: bool) -> Settings:
@@ -137,17 +150,20 @@ def fitted(live: Live, settings: Settings, real: bool) -> Settings:
     return replace(settings, cpu=cpu, link=fit(live.events, settings.link.connections).link if real else settings.link)
 
 
-def compared(lives: Sequence[Live], result: Result) -> Validation:
-    """Live runs beside a replay, which was recorded."""
+def compared(lives: Sequence[Live], result: Result, others: Iterable[Result]) -> Validation:
+    """Live runs beside a replay, which was recorded, and beside others of machines that are late."""
     runs = pd.DataFrame([_live_row(live) for live in lives])
     table = pd.DataFrame({"live": {name: statistics.median(runs[name]) for name in runs}})
     table["replayed"] = pd.Series(_replayed_row(result))
+    replays = pd.DataFrame([_replayed_row(one) for one in (result, *others)])
+    table["least"], table["most"] = replays.min(), replays.max()
     whole = table["live"][[_WHOLE.get(name, name) for name in table.index]].clip(lower=1).to_numpy()
     table["off"] = (table["replayed"] - table["live"]) / whole
+    table["outside"] = (table["live"].clip(table["least"], table["most"]) - table["live"]) / whole
     decided = [decisions(result.events(client)) for client in range(len(result.clients))]
     identical = all([decisions(events) for events in live.clients] == decided for live in lives)
     kept = [name for name in _WHOLE if name != "latency_ns" or result.settings.loop == "open"]
-    return Validation(table.loc[kept], runs[kept], result.settings, identical)
+    return Validation(table.loc[kept, _COLUMNS], runs[kept], replays[kept], result.settings, identical)
 
 
 def _with_sums(row: Mapping[str, int]) -> dict[str, int]:

@@ -32,6 +32,7 @@ __all__ = [
     "image_of",
     "is_serial",
     "reads",
+    "settings_of",
     "undisturbed",
     "workload_of",
 ]

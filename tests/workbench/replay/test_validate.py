@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -14,10 +15,20 @@ from storage.backend import LINKS, Link, LocalFs
 from storage.errors import BackendError, TraceError
 from storage.events import audit
 from storage.image import open_image
-from tests.workbench.replay._validated import WITHIN_FAR, cell, far_registry, holds, image_of, undisturbed, workload_of
+from tests.workbench.replay._validated import (
+    WITHIN_FAR,
+    cell,
+    far_registry,
+    holds,
+    image_of,
+    settings_of,
+    undisturbed,
+    workload_of,
+)
 from tests.workbench.replay.test_live import reads_of
 from workbench import view
 from workbench.replay import Settings, Workload, calibrate, decisions, fit, fleet, replay, run_live
+from workbench.replay._jitter import jittered
 
 
 def test_fit(image_dir: Path) -> None:
@@ -61,6 +72,20 @@ def test_live_is_as_replayed(image: Path, kind: str, config: str, how: str) -> N
     if not holds(kind, config, found, how=how):
         found = cell(image, kind, config, runs=5, how=how)
     assert holds(kind, config, found, how=how), f"{found.worst} is off; identical: {found.identical}\n{found}"
+
+
+@pytest.mark.usefixtures("calm")
+def test_what_a_millisecond_decides(image: Path) -> None:
+    """Where a prefetch's turn comes in a short gap or does not, live is as one of the replays of a late machine."""
+    found = cell(image, "threads", "prefetch", runs=1)
+    assert found.is_in_range(), str(found)
+    workload, settings = workload_of("threads", image), settings_of("prefetch", 0)
+    prompt, late = (
+        {one.totals["requests"] for one in jittered(workload, settings, np.array([0, most]), False, 9)}
+        for most in (0, 5_000_000)
+    )
+    assert prompt == {replay(workload, None, settings).totals["requests"]}
+    assert len(late) > 1
 
 
 def test_of_another_image(image: Path, image_dir: Path) -> None:
