@@ -160,8 +160,7 @@ class BlobFile:
     def close(self) -> None:
         """Close both files."""
         self.map.close()
-        if self.fd >= 0:
-            os.close(self.fd)
+        self.fd = -1
 
 
 def _load_fallocate() -> ctypes._NamedFuncPointer | None:
