@@ -45,6 +45,7 @@ def main(folder: Path, rounds: int, seed: int) -> None:
         if child == 0:
             _work(made, cache_folder, index, capacity, 0 if number % 3 == 0 else 2, dice.randrange(1 << 30), doing)
         time.sleep(dice.uniform(0.001, 0.04))
+        _wait_for(doing, (0, 2, 1, 3)[number % 4])
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"round {number}: the reader ended by itself with {status}"
@@ -77,6 +78,13 @@ def _work(
             time.sleep(0.002)
     finally:
         os._exit(1)
+
+
+def _wait_for(doing: mmap.mmap, what: int) -> None:
+    """Kill while it is under way, if it is any time soon; there is a number for any moment, too."""
+    end = time.monotonic() + 0.1
+    while what < len(DOING) and not doing[what] and time.monotonic() < end:
+        time.sleep(0.0001)
 
 
 def _watch(cache: FileCache, doing: mmap.mmap) -> None:
