@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cramjam
 import zstandard
@@ -16,7 +16,7 @@ from storage.codec._buffers import buffer
 from storage.codec._named import Named
 from storage.errors import FormatError
 
-__all__ = ["Compressor", "compress", "compress_all", "decompress_into"]
+__all__ = ["Compressor", "compress", "decompress_into"]
 
 _ZSTD_LEVEL = 3
 _local = threading.local()
@@ -43,14 +43,6 @@ def compress(compressor: Compressor, data: bytes | bytearray | memoryview) -> by
     if compressor is Compressor.GZIP:
         return zlib.compress(data, wbits=31)
     return bytes(data)
-
-
-def compress_all(compressor: Compressor, datas: list[bytes | bytearray | memoryview]) -> Sequence[bytes | memoryview]:
-    """Each of `datas` as `compress` has it; zstd lets go of the GIL once, and not for each."""
-    if compressor is Compressor.ZSTD and datas:
-        segments = _zstd_compressor().multi_compress_to_buffer(datas)
-        return [segments[at].tobytes() for at in range(len(datas))]
-    return [compress(compressor, data) for data in datas]
 
 
 def decompress_into(compressor: Compressor, source: memoryview, target: memoryview) -> None:
