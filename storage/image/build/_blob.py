@@ -29,7 +29,7 @@ from storage.image.build._load import LOAD, MOST, Load, read_loads
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
-from storage.image.build._work import PADDING, Worked, Worker, pack
+from storage.image.build._work import Worked, Worker, pack, room
 
 __all__ = ["write_chunks"]
 
@@ -59,7 +59,7 @@ def write_chunks(
         If a file cannot be read, or is not as long as it was.
     """
     size = max(LOAD, recipe.chunk_size)
-    blocks = Blocks(_AHEAD + _BATCHES_AHEAD + _SINK, size, size + MOST * PADDING)
+    blocks = Blocks(_AHEAD + _BATCHES_AHEAD + _SINK, size, room(size, MOST))
 
     def take() -> Block:
         while (block := blocks.take()) is None:
