@@ -2,7 +2,7 @@
 
 from storage.codec._buffers import buffer, new_pages, recall, remember
 from storage.codec._cipher import Cipher, decrypt, encrypt
-from storage.codec._compress import Compressor, compress, compress_all, decompress_into
+from storage.codec._compress import Compressor, bound, compress, compress_into, decompress_into
 from storage.codec._digest import Digester, crc32c, digest, digest_all
 from storage.codec._libz import WINDOW
 from storage.codec._pages import PAGE_SIZE, PageCipher
@@ -19,9 +19,10 @@ __all__ = [
     "PageCipher",
     "Pieces",
     "ZranReader",
+    "bound",
     "buffer",
     "compress",
-    "compress_all",
+    "compress_into",
     "crc32c",
     "decompress_into",
     "decrypt",

@@ -201,7 +201,7 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         """The index learns of all that is stored."""
         self.cache.drain()
         assert self.cache.dedup is not None
-        self.cache.dedup.flush()
+        self.cache.dedup.entries.flush()
 
     @rule(count=st.integers(1, 3))
     @step
