@@ -202,7 +202,7 @@ class Executor:
             tried[row] = 1
             if self._status[row] == ABSENT and self._known[row] and self._cache.files[blob].fd >= 0:
                 with contextlib.suppress(StorageError):
-                    self._cache.files[blob].chunk(row)
+                    self._cache.files[blob].check(row)
                     with self._cache.changed:
                         if self._cache.decider.found(row):
                             self._cache.counted.whole_hits += 1

@@ -6,22 +6,20 @@ import ctypes
 import ctypes.util
 import os
 import sys
-import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from storage.cache._file import open_file, refused, write_all
 from storage.cache.maps import ChunkMap
+from storage.codec import remember
 from storage.errors import CacheError
 from storage.image.blob_info import BlobInfo
-from storage.image.decode import Decoder
+from storage.image.decode import Decoder, Fetched
 from storage.plan import Layout
 
 __all__ = ["BLOCK", "BlobFile", "Source"]
 
 BLOCK = 4096
-# Times of files are those of the system's ticks, of which there may be as few as 100 a second.
-_TICKS_NS = 20_000_000
 _PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
@@ -141,7 +139,7 @@ class BlobFile:
     def chunk(self, row: int) -> memoryview:
         """Read a whole chunk, decode and verify it; valid until the next call in this thread.
 
-        While that has it in its buffers still, and the file was not written to, it is not read again.
+        While that thread has it in its buffers still, it is not read again: what a chunk is never changes.
 
         Raises
         ------
@@ -152,11 +150,14 @@ class BlobFile:
         """
         raise NotImplementedError
 
-    def _key(self, number: int) -> Hashable:
-        """What a chunk or unit is remembered by, and forgotten by when the file is written to."""
-        written = os.fstat(self.fd).st_mtime_ns
-        # Written so lately that it may be once more without being younger: by no key that comes again.
-        return self._name, number, written if time.time_ns() - written > _TICKS_NS else object()
+    def check(self, row: int) -> None:
+        """See that a chunk is in the file as it should be; see `chunk` for what is raised where it is not."""
+        remember(None, None)
+        self.chunk(row)
+
+    def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
+        """Remember a chunk that was put, and that the thread's buffers hold."""
+        remember((self._name, row), plain)
 
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""

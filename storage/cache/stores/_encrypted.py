@@ -38,7 +38,7 @@ class EncryptedFile(BlobFile):
         self.write(self._cipher.encrypt(plain, self._digest(row)), self._source.layout.offset[row])
 
     def chunk(self, row: int) -> memoryview:
-        plain: memoryview | None = recall(key := self._key(row))
+        plain: memoryview | None = recall(key := (self._name, row))
         if plain is None:
             source = self._source
             size = source.layout.size[row]

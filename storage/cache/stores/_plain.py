@@ -23,7 +23,7 @@ class PlainFile(BlobFile):
         self.write(plain, self._source.layout.offset[row])
 
     def chunk(self, row: int) -> memoryview:
-        plain: memoryview | None = recall(key := self._key(row))
+        plain: memoryview | None = recall(key := (self._name, row))
         if plain is None:
             source = self._source
             plain = buffer("cached", source.layout.size[row])
