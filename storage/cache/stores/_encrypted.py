@@ -48,8 +48,5 @@ class EncryptedFile(BlobFile):
             source.decoder.verify(source.info, row, pages[:size])
             yield pages[:size]
 
-    def remove(self, row: int) -> None:
-        self.punch(self._source.layout.offset[row], self._source.layout.size[row])
-
     def _digest(self, row: int) -> bytes:
         return self._source.decoder.chunks.digest[row].tobytes()

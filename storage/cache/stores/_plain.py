@@ -30,6 +30,3 @@ class PlainFile(BlobFile):
             self.read([plain], source.layout.offset[row])
             source.decoder.verify(source.info, row, plain)
             yield plain
-
-    def remove(self, row: int) -> None:
-        self.punch(self._source.layout.offset[row], self._source.layout.size[row])

@@ -35,6 +35,6 @@ class RawFile(BlobFile):
                 fetched = decoder.open(blob, start, stored)
             yield fetched.chunk(row)
 
-    def remove(self, row: int) -> None:
+    def place(self, row: int) -> tuple[int, int]:
         start = self._source.layout.start[row]
-        self.punch(start, self._source.layout.end[row] - start)
+        return start, self._source.layout.end[row] - start
