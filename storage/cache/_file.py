@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from storage.errors import CacheError, CacheUnavailableError
 
-__all__ = ["open_file", "refused", "write_all"]
+__all__ = ["Descriptor", "open_file", "refused", "write_all"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -21,6 +22,16 @@ def refused(what: str, error: OSError, path: Path, offset: int | None = None) ->
     return CacheError(f"{what}: {error.strerror}", path=path, offset=offset)
 
 
+class Descriptor(int):
+    """The number of an open file, which is closed once nobody holds it.
+
+    So whoever is about to read from it, on whatever thread, never reads from another file that got the same number.
+    """
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self)
+
+
 def open_file(path: Path, writable: bool = True) -> int:
     """Open a file to write, made if it is not there; or only to read, and then it is -1 if it is not there.
 
@@ -31,7 +42,7 @@ def open_file(path: Path, writable: bool = True) -> int:
     """
     how = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
     try:
-        return os.open(path, how | os.O_CLOEXEC, 0o644)
+        return Descriptor(os.open(path, how | os.O_CLOEXEC, 0o644))
     except OSError as error:
         if not writable and error.errno == errno.ENOENT:
             return -1

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.backend import BlobReader, prefetching
+from storage.cache._at_once import read_at_once
 from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
 from storage.cache._execute import Executor
@@ -198,6 +199,11 @@ class FileCache:
         self.counted = CacheMetrics()
         self._read_at_once, self._whole_at_once = self.counted.read_at_once, self.counted.whole_at_once
         self._reads = itertools.count()
+        self.read_at_once, self._stop_at_once = read_at_once(
+            self._status, self._blob, self._offset, self._fds, self._read_at_once, self.new_read_id, self.log
+        )
+        if not self._unguarded:
+            self._stop_at_once()
         self.fetcher = Fetcher(self, decoder, readers)
         patience = None if options.plan == EXACT else _PATIENCE_S
         owned = capacity is not None
@@ -206,7 +212,7 @@ class FileCache:
         self._hindered = prefetch_bandwidth > 0
         if index is not None:
             self.dedup = Deduplicator(self, decoder, index)
-        self._forked = False
+        self._refusal = ""
         _opened.add(self)
         if not self._lock.writable:
             self.prefetcher.stop()
@@ -217,8 +223,10 @@ class FileCache:
         ready = zip(self.files, self.first_chunk, strict=True)
         rows = [np.flatnonzero(file.map.ready) + first for file, first in ready]
         with self.changed:
-            victims = self.decider.open(np.concatenate(rows) if rows else ())
+            victims = self.decider.open(found := np.concatenate(rows) if rows else ())
         self.fetcher.evict(victims)
+        if self.dedup is not None:
+            self.dedup.entries.add_earlier(found)
 
     def read(
         self,
@@ -229,8 +237,9 @@ class FileCache:
         read_id: int | None = None,
     ) -> int:
         """Fill `buffers` with bytes of chunks; see `BlobDevice.read_to`."""
-        if self._unguarded and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
-            return self._read_ready(rows[0], offsets[0], lengths[0], buffers[0], read_id)
+        size = self.read_at_once(rows, offsets, lengths, buffers, read_id)
+        if size >= 0:
+            return size
         if self._hindered:
             self._before_read(lengths)
         if len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
@@ -256,46 +265,29 @@ class FileCache:
         """From now on, let a prefetch policy suggest chunks at each read, so that none goes past the decider."""
         self.prefetcher.answer(ahead)
         self._unguarded = self._bounded = self._whole = False
+        self._stop_at_once()
 
     def _before_read(self, lengths: Sequence[int]) -> None:
-        """Let prefetch pay for the read; refuse it in the child of a fork."""
-        if self._forked:
-            raise CacheError("was opened before a fork: open it again in this process", path=self.folder)
+        """Let prefetch pay for the read; refuse it once that is to be."""
+        if self._refusal:
+            raise CacheError(self._refusal, path=self.folder)
         if self.prefetcher.is_busy:
             self.prefetcher.spend(sum(lengths))
 
     def disown(self) -> None:
         """This is the child of a fork: locks, threads and reads under way are the parent's; only `close` works."""
-        self._forked = self._hindered = True
-        self._unguarded = False
+        self._refuse("was opened before a fork: open it again in this process")
         self.changed = threading.Condition()
         self.prefetcher = Prefetcher(self, 0)
         self.prefetcher.stop()
+        self.dedup = None
 
-    def _read_ready(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
-        """One ready chunk to one buffer, with as little around the system call as there can be.
-
-        Where all fits, nothing is evicted, so what is ready stays so and no lock is needed.
-        """
-        self._read_at_once()
-        recorder = self._recorder
-        start = 0 if recorder is None else time.monotonic_ns()
-        if len(buffer) != length:
-            Cursor([buffer], length)
-            buffer = memoryview(buffer)[:length]
-        blob = self._blob[row]
-        place = self._offset[row] + offset
-        if os.preadv(self._fds[blob], (buffer,), place) != length:
-            self.files[blob].read([memoryview(buffer)], place)
-        if recorder is not None:
-            if read_id is None:
-                recorder.log_hit(start, next(self._reads), blob, row, length)
-            else:
-                self.log.hit(start, read_id, blob, (row,), (length,))
-        return length
+    def _refuse(self, why: str) -> None:
+        self._refusal, self._hindered, self._unguarded = why, True, False
+        self._stop_at_once()
 
     def _read_noted(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
-        """The same where chunks are evicted; -1 if one was meanwhile, so that the bytes may be of a hole.
+        """One ready chunk to one buffer; -1 if one was evicted meanwhile, so that the bytes may be of a hole.
 
         Victims are counted before the first of them is punched out. The hit is noted for the policy, which learns
         of it before it next decides, so there is no need of the lock.
@@ -326,7 +318,7 @@ class FileCache:
         start = 0 if self._recorder is None else time.monotonic_ns()
         cursor, blob = Cursor([buffer], length), self._blob[row]
         try:
-            plain = next(self.files[blob].chunks((row,)))
+            plain = self.files[blob].chunk(row)
         except (CacheError, IntegrityError):
             return -1
         cursor.put(plain[offset : offset + length])
@@ -449,6 +441,8 @@ class FileCache:
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""
         self.prefetcher.close()
+        self._refuse("is closed")
+        self._fds.clear()
         self._close_files()
 
     def _close_files(self) -> None:

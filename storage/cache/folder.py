@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.cache._file import open_file, refused
+from storage.cache._file import Descriptor, open_file, refused
 from storage.device import BlobInfo
 from storage.errors import CacheError, CacheUnavailableError
 
@@ -81,7 +81,7 @@ class FolderLock:
     def _open(self, path: Path) -> int:
         """Open the lock, to write if that is allowed; -1 where there is none, nor can one be made."""
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            return Descriptor(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
         except OSError as error:
             if error.errno not in _READ_ONLY:
                 raise refused("the cache folder cannot be used", error, path.parent) from error
@@ -92,11 +92,10 @@ class FolderLock:
         try:
             fcntl.flock(self._fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._fd)
+            self.release()
             why = "" if exclusive else ", by a process that evicts from it"
             raise CacheUnavailableError(f"the cache folder is in use{why}", path=folder) from error
 
     def release(self) -> None:
         """Let others have it."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._fd = -1

@@ -1,6 +1,6 @@
 """Compression, encryption, digests and checksums, by their ids on disk."""
 
-from storage.codec._buffers import buffer, new_pages
+from storage.codec._buffers import buffer, new_pages, recall, remember
 from storage.codec._cipher import Cipher, decrypt, encrypt
 from storage.codec._compress import Compressor, bound, compress, compress_into, decompress_into
 from storage.codec._digest import Digester, crc32c, digest, digest_all
@@ -31,4 +31,6 @@ __all__ = [
     "encrypt",
     "inflate_piece",
     "new_pages",
+    "recall",
+    "remember",
 ]

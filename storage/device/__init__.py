@@ -1,6 +1,6 @@
 """Blobs as a device: upstream's names for chunks, IO vectors, ranges and the device itself."""
 
-from storage.device._device import BlobCache, BlobDevice, Buffer
+from storage.device._device import BlobCache, BlobDevice, Buffer, ReadAtOnce
 from storage.device._io import BlobChunkInfo, BlobIoDesc, BlobIoRange, BlobIoVec, BlobPrefetchRequest
 from storage.device._object import BlobObject
 from storage.image.blob_info import BlobFeatures, BlobInfo
@@ -17,4 +17,5 @@ __all__ = [
     "BlobObject",
     "BlobPrefetchRequest",
     "Buffer",
+    "ReadAtOnce",
 ]

@@ -14,14 +14,23 @@ from storage.errors import ConfigError
 from storage.image.blob_info import BlobInfo
 from storage.image.tables import Blobs, Chunks
 
-__all__ = ["BlobCache", "BlobDevice", "Buffer"]
+__all__ = ["BlobCache", "BlobDevice", "Buffer", "ReadAtOnce"]
 
 Buffer = bytearray | memoryview
+ReadAtOnce = Callable[[Sequence[int], Sequence[int], Sequence[int], Sequence[Buffer], int | None], int]
 T = TypeVar("T")
 
 
+def _not_at_once(*_: object) -> int:
+    return -1
+
+
 class BlobCache(Protocol):
-    """What a device reads through: `FileCache`, or one of your own."""
+    """What a device reads through: `FileCache`, or one of your own.
+
+    One that has a function `read_at_once` is asked by it first, of the same arguments as `read`: it returns -1 where
+    it cannot, and may be called while the cache is being closed, and after.
+    """
 
     def read(
         self,
@@ -70,7 +79,11 @@ class BlobDevice:
         self.infos = tuple(infos)
         self.chunks = chunks
         self._blobs = blobs
+        self._take(cache)
+
+    def _take(self, cache: BlobCache) -> None:
         self._used = Used(cache)
+        self._read_at_once: ReadAtOnce = getattr(cache, "read_at_once", _not_at_once)
 
     @property
     def cache(self) -> BlobCache:
@@ -83,7 +96,8 @@ class BlobDevice:
         Reads that are under way end on the cache that they began with: this returns once they have. What was queued
         to be read ahead is dropped.
         """
-        before, self._used = self._used, Used(cache)
+        before = self._used
+        self._take(cache)
         before.thing.stop_prefetch()
         before.retire()
         before.thing.close()
@@ -126,19 +140,11 @@ class BlobDevice:
         BackendError, IntegrityError, CacheError
             If a chunk could not be fetched, does not match its digest, or cannot be cached.
         """
-        used = self._used
-        inside = used.inside
-        inside.append(None)  # as `_come` does, without the calls, which cost a small read a tenth
-        if used is not self._used:
-            used.go()
-            used = self._come()
-            inside = used.inside
-        try:
-            return used.thing.read(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id)
-        finally:
-            inside.pop()
-            if used.retired:
-                used.notice()
+        size = self._read_at_once(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id)
+        return size if size >= 0 else self._read(iovec, buffers, read_id)
+
+    def _read(self, iovec: BlobIoVec, buffers: Sequence[Buffer], read_id: int | None) -> int:
+        return self._use(lambda cache: cache.read(iovec.rows, iovec.offsets, iovec.lengths, buffers, read_id))
 
     def blob_object(self, blob_index: int) -> BlobObject:
         """A blob in the cache, by ranges.

@@ -11,7 +11,7 @@ from storage.events._schema import EVENTS, ROW, Kind, batch_of
 
 __all__ = ["HIT", "HITS_AT_ONCE", "batch_of_hits"]
 
-HITS_AT_ONCE = 1024
+HITS_AT_ONCE = 4096
 
 # What differs from hit to hit; the rest of the two rows is the same in all of them.
 HIT = np.dtype(

@@ -1,4 +1,4 @@
-"""A recorder: rows go to a ring of the thread's own, full rings to an Arrow stream on disk."""
+"""A recorder: records go to a list of the thread's own, long lists to an Arrow stream on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -21,49 +21,28 @@ from storage.events._schema import EVENTS, ROW, batch_of
 
 __all__ = ["Recorder", "read_events"]
 
-_PACK = struct.Struct("<10q3i4b").pack_into
-_PACK_HIT = struct.Struct("<5q2i").pack_into
+_pack = struct.Struct("<10q3i4b").pack
+_pack_hit = struct.Struct("<5q2i").pack
 _now = time.monotonic_ns
-_ROWS_AT_ONCE = 4096
-_ROW_BYTES = ROW.itemsize
-_HIT_BYTES = HIT.itemsize
-
-
-class _Ring:
-    """What one thread logged that is not on disk yet: records from `drained` to `used`, of rows or of hits."""
-
-    __slots__ = ("buffer", "drained", "dtype", "used")
-
-    def __init__(self, dtype: np.dtype, size: int) -> None:
-        self.dtype = dtype
-        self.buffer = bytearray(size * dtype.itemsize)
-        self.used = 0
-        self.drained = 0
-
-    def take(self) -> np.ndarray:
-        """The records that nobody took yet."""
-        records = np.frombuffer(self.buffer, self.dtype, self.used)[self.drained :]
-        self.drained += len(records)
-        return records
+_AT_ONCE = 4096
 
 
 class _Worker:
-    """A thread that logs, and its rings."""
+    """A thread that logs, and what it logged that is not on disk yet, each record packed."""
 
-    __slots__ = ("hits", "number", "rows", "thread")
+    __slots__ = ("hits", "number", "rows")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.thread = threading.current_thread()
-        self.rows = _Ring(ROW, _ROWS_AT_ONCE)
-        self.hits = _Ring(HIT, HITS_AT_ONCE)
+        self.rows: list[bytes] = []
+        self.hits: list[bytes] = []
 
 
 class Recorder:
     """Collects events without losing one, in bounded memory.
 
     Any thread may log. A row costs well under a microsecond and takes no lock; once in 4096
-    rows a thread writes its ring to the file. The file is an Arrow IPC stream: after a
+    rows a thread writes what it has to the file. The file is an Arrow IPC stream: after a
     crash it is readable up to the last batch.
 
     Parameters
@@ -84,8 +63,9 @@ class Recorder:
     def __init__(self, path: str | Path | None = None, metadata: Mapping[str, str] | None = None) -> None:
         self._seq = itertools.count(0, 2)  # a hit takes the odd number after its own for its read
         self._lock = threading.Lock()
-        self._local = threading.local()
         self._workers: list[_Worker] = []
+        self._of_thread: dict[int, _Worker] = {}
+        self.log_hit = self._hit_logger()
         self._file: IO[bytes] = tempfile.TemporaryFile() if path is None else Path(path).open("w+b")  # noqa: SIM115
         known = {key.decode(): value.decode() for key, value in (EVENTS.metadata or {}).items()}
         self.schema = EVENTS.with_metadata({**known, **(metadata or {})})
@@ -110,33 +90,33 @@ class Recorder:
         outcome: int = 0,
     ) -> None:
         """Log one row; see the schema for what the columns mean. `t_ns` is now by default."""
-        try:
-            worker: _Worker = self._local.worker
-        except AttributeError:
-            worker = self._new_worker()
-        ring = worker.rows
-        if ring.used == _ROWS_AT_ONCE:
-            self._flush_full(worker, ring)
-        if t_ns is None:
-            t_ns = _now()
-        _PACK(
-            ring.buffer, ring.used * _ROW_BYTES, next(self._seq), t_ns, dur_ns, ttfb_ns, read_id, fetch_id,
-            chunk, offset, length, user_bytes, blob, chunks, worker.number, kind, cause, outcome, 0,
+        worker = self._of_thread.get(threading.get_ident()) or self._new_worker()
+        worker.rows.append(
+            _pack(
+                next(self._seq), _now() if t_ns is None else t_ns, dur_ns, ttfb_ns, read_id, fetch_id,
+                chunk, offset, length, user_bytes, blob, chunks, worker.number, kind, cause, outcome, 0,
+            )
         )  # fmt: skip
-        ring.used += 1
+        if len(worker.rows) >= _AT_ONCE:
+            self._flush_full(worker)
 
-    def log_hit(self, t_ns: int, read_id: int, blob: int, chunk: int, size: int) -> None:
-        """Log a read from `t_ns` until now that one chunk in the cache served whole, and that hit: the hot path."""
-        try:
-            ring: _Ring = self._local.worker.hits
-        except AttributeError:
-            ring = self._new_worker().hits
-        used = ring.used
-        if used == HITS_AT_ONCE:
-            self._flush_full(self._local.worker, ring)
-            used = 0
-        _PACK_HIT(ring.buffer, used * _HIT_BYTES, next(self._seq), t_ns, _now(), read_id, chunk, blob, size)
-        ring.used = used + 1
+    def _hit_logger(self) -> Callable[[int, int, int, int, int], None]:
+        """Make ``log_hit(t_ns, read_id, blob, chunk, size)``, in whose cells is all that it needs: the hot path.
+
+        It logs a read from `t_ns` until now that one chunk in the cache served whole, and that hit.
+        """
+        of_thread, get_ident, seq, now, pack = self._of_thread, threading.get_ident, self._seq, _now, _pack_hit
+
+        def log_hit(t_ns: int, read_id: int, blob: int, chunk: int, size: int) -> None:
+            try:
+                hits = of_thread[get_ident()].hits
+            except KeyError:
+                hits = self._new_worker().hits
+            hits.append(pack(next(seq), t_ns, now(), read_id, chunk, blob, size))
+            if len(hits) >= HITS_AT_ONCE:
+                self._flush_full(of_thread[get_ident()])
+
+        return log_hit
 
     def table(self) -> pa.Table:
         """Everything logged so far, sorted by `seq`."""
@@ -171,30 +151,38 @@ class Recorder:
         self.close()
 
     def _new_worker(self) -> _Worker:
+        """The calling thread's: one that a dead thread left, or another."""
+        ident = threading.current_thread().ident or 0
         with self._lock:
-            for worker in self._workers:
-                if not worker.thread.is_alive():
-                    worker.thread = threading.current_thread()
-                    break
+            alive = {thread.ident for thread in threading.enumerate()}
+            left = next((known for known in self._of_thread if known not in alive), None)
+            if left is not None:
+                worker = self._of_thread.pop(left)
             else:
                 worker = _Worker(len(self._workers))
                 self._workers.append(worker)
-        self._local.worker = worker
+            self._of_thread[ident] = worker
         return worker
 
-    def _flush_full(self, worker: _Worker, ring: _Ring) -> None:
+    def _flush_full(self, worker: _Worker) -> None:
         with self._lock:
             self._drain(worker)
-            ring.used = ring.drained = 0
 
     def _drain(self, worker: _Worker) -> None:
-        if len(rows := worker.rows.take()):
+        if len(rows := _take(worker.rows, ROW)):
             self._write(batch_of(rows))
-        if len(hits := worker.hits.take()):
+        if len(hits := _take(worker.hits, HIT)):
             self._write(batch_of_hits(hits, worker.number))
 
     def _write(self, batch: pa.RecordBatch) -> None:
         self._stream.write_batch(batch.replace_schema_metadata(self.schema.metadata))
+
+
+def _take(records: list[bytes], dtype: np.dtype) -> np.ndarray:
+    """The first of them, that are no longer in the list then; its thread may append to it meanwhile."""
+    first = records[:_AT_ONCE]
+    del records[: len(first)]
+    return np.frombuffer(b"".join(first), dtype)
 
 
 def _batches(file: IO[bytes]) -> Any:

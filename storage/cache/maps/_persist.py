@@ -78,7 +78,7 @@ class PersistMap:
             if _HEADER.unpack_from(os.pread(self._fd, _HEADER.size, 0))[3] == _ALL_READY:
                 self._forget_all_ready()
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
 
     def _is_unfinished(self) -> bool:
@@ -136,5 +136,4 @@ class PersistMap:
 
     def close(self) -> None:
         """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._fd = -1

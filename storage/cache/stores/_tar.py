@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from storage.cache._file import Descriptor
 from storage.cache.stores._plain import PlainFile
 from storage.errors import CacheError
 
@@ -18,7 +19,7 @@ class TarFile(PlainFile):
 
     def _open(self, path: Path) -> int:
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
             raise CacheError(f"cannot be opened: {error.strerror}", path=path) from error
 
