@@ -178,11 +178,11 @@ class Result:
     @property
     def _idle(self) -> I64:
         """How long each read's thread did nothing before: it thought, or waited until the read was due."""
-        ended = self._out.start + self._out.dur
+        ended = self._start + self._out.dur
         free = np.concatenate([np.zeros(1, np.int64), ended[:-1]])[: len(ended)]
         firsts = self.workload.thread_first[:-1]
         free[firsts] = self._out.began[self.workload.program[firsts]]
-        idle: I64 = self._out.start + self._out.late - free
+        idle: I64 = self._start + self._out.late - free
         return idle
 
     @property

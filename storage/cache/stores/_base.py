@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from storage.cache._file import open_file, refused, write_all
 from storage.cache.maps import ChunkMap
 from storage.codec import remember
-from storage.errors import CacheError
+from storage.errors import CacheError, StorageError
 from storage.image.blob_info import BlobInfo
 from storage.image.decode import Decoder, Fetched
 from storage.plan import Layout
@@ -159,9 +160,36 @@ class BlobFile:
         """Remember a chunk that was put, and that the thread's buffers hold."""
         remember((self._name, row), plain)
 
+    def place(self, row: int) -> tuple[int, int]:
+        """Where a chunk's bytes are in the file, and how many."""
+        return self._source.layout.offset[row], self._source.layout.size[row]
+
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""
-        raise NotImplementedError
+        self.punch(*self.place(row))
+
+    def look_through(self) -> list[int]:
+        """Which chunks are in the file, whatever the map says; what is there besides is given back."""
+        rows = [row for row in self._source.rows if not self._is_hole(*self.place(row))]
+        found = [row for row in rows if self._source.layout.known[row] and self._is_right(row)]
+        kept = {self.place(row) for row in found}
+        for row in rows:
+            if self.place(row) not in kept:
+                self.remove(row)
+        return found
+
+    def _is_right(self, row: int) -> bool:
+        try:
+            self.check(row)
+        except StorageError:
+            return False
+        return True
+
+    def _is_hole(self, offset: int, length: int) -> bool:
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # nothing but a hole from here on
 
     def punch(self, offset: int, length: int) -> None:
         """Give space back, and nothing else: neighbours may share its first and last block."""

@@ -50,8 +50,5 @@ class EncryptedFile(BlobFile):
             remember(key, plain)
         return plain
 
-    def remove(self, row: int) -> None:
-        self.punch(self._source.layout.offset[row], self._source.layout.size[row])
-
     def _digest(self, row: int) -> bytes:
         return self._source.decoder.chunks.digest[row].tobytes()

@@ -31,6 +31,3 @@ class PlainFile(BlobFile):
             source.decoder.verify(source.info, row, plain)
             remember(key, plain)
         return plain
-
-    def remove(self, row: int) -> None:
-        self.punch(self._source.layout.offset[row], self._source.layout.size[row])

@@ -38,6 +38,6 @@ class RawFile(BlobFile):
     def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
         remember((self._name, self._source.layout.unit[row]), unit)
 
-    def remove(self, row: int) -> None:
+    def place(self, row: int) -> tuple[int, int]:
         start = self._source.layout.start[row]
-        self.punch(start, self._source.layout.end[row] - start)
+        return start, self._source.layout.end[row] - start
