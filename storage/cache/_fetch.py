@@ -64,7 +64,7 @@ class Fetcher:
             cache.decider.persisted(read)
             cache.changed.notify_all()
         if persisted and cache.dedup is not None:
-            cache.dedup.enter(persisted)
+            cache.dedup.entries.add(persisted)
 
     def passed_by(self, begun: int, blob: int, offset: int, length: int) -> None:
         """Bytes of a stream were received for nothing."""
@@ -170,6 +170,8 @@ class Fetcher:
     def evict(self, victims: Sequence[int]) -> None:
         """Punch victims out: first the bit is cleared, then the bytes go."""
         cache = self._cache
+        if victims and cache.dedup is not None:
+            cache.dedup.entries.forget(victims)
         try:
             for row in victims:
                 blob = self._blob[row]

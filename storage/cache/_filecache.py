@@ -223,8 +223,10 @@ class FileCache:
         ready = zip(self.files, self.first_chunk, strict=True)
         rows = [np.flatnonzero(file.map.ready) + first for file, first in ready]
         with self.changed:
-            victims = self.decider.open(np.concatenate(rows) if rows else ())
+            victims = self.decider.open(found := np.concatenate(rows) if rows else ())
         self.fetcher.evict(victims)
+        if self.dedup is not None:
+            self.dedup.entries.add_earlier(found)
 
     def read(
         self,
@@ -278,6 +280,7 @@ class FileCache:
         self.changed = threading.Condition()
         self.prefetcher = Prefetcher(self, 0)
         self.prefetcher.stop()
+        self.dedup = None
 
     def _refuse(self, why: str) -> None:
         self._refusal, self._hindered, self._unguarded = why, True, False
@@ -315,7 +318,7 @@ class FileCache:
         start = 0 if self._recorder is None else time.monotonic_ns()
         cursor, blob = Cursor([buffer], length), self._blob[row]
         try:
-            plain = next(self.files[blob].chunks((row,)))
+            plain = self.files[blob].chunk(row)
         except (CacheError, IntegrityError):
             return -1
         cursor.put(plain[offset : offset + length])

@@ -201,7 +201,7 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         """The index learns of all that is stored."""
         self.cache.drain()
         assert self.cache.dedup is not None
-        self.cache.dedup.flush()
+        self.cache.dedup.entries.flush()
 
     @rule(count=st.integers(1, 3))
     @step
@@ -295,7 +295,7 @@ class CacheMachine(Traced, RuleBasedStateMachine):
         """Ready chunks are in the cache files."""
         for row in ready_rows(self.cache):
             file = self.cache.files[int(self.made.chunks.blob[row])]
-            assert next(file.chunks((row,))) == self.made.contents[row], f"chunk {row} is ready and wrong"
+            assert file.chunk(row) == self.made.contents[row], f"chunk {row} is ready and wrong"
 
     def _once(self, events: Any) -> None:
         """What was found, copied or fetched, less what was evicted or spoilt, is what is there: no chunk twice.

@@ -13,7 +13,7 @@ import pyarrow as pa
 from storage.errors import TraceError
 from storage.plan import Layout, Segments, plan_layout
 
-__all__ = ["ImageLike", "Workload"]
+__all__ = ["ImageLike", "Workload", "after_each_other"]
 
 I64 = npt.NDArray[np.int64]
 _NEEDED = ("read_id", "think_ns", "t_ns", "thread", "program", "path", "offset", "length")
@@ -83,7 +83,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         if len(self.due_ns) != len(self.read_id):
-            object.__setattr__(self, "due_ns", _after_each_other(self.think_ns, self.thread_first))
+            object.__setattr__(self, "due_ns", after_each_other(self.think_ns, self.thread_first))
         if len(self.client_first) == 0:
             object.__setattr__(self, "client_first", np.array([0, len(self.programs)], np.int64))
 
@@ -216,8 +216,9 @@ def _threads(program: I64, thread: I64) -> tuple[I64, I64]:
     return np.append(new, len(program)).astype(np.int64), program[new]
 
 
-def _after_each_other(think: I64, thread_first: I64) -> I64:
-    total = np.concatenate([[0], np.cumsum(think)])
+def after_each_other(spans: I64, thread_first: I64) -> I64:
+    """When each of what is done in turn is done: spans summed up by thread."""
+    total = np.concatenate([[0], np.cumsum(spans)])
     return total[1:] - np.repeat(total[thread_first[:-1]], np.diff(thread_first))
 
 

@@ -6,7 +6,8 @@ import ctypes
 import ctypes.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from storage.cache._file import open_file, refused, write_all
@@ -19,6 +20,8 @@ from storage.plan import Layout
 __all__ = ["BLOCK", "BlobFile", "Source"]
 
 BLOCK = 4096
+# Times of files are those of the system's ticks, of which there may be as few as 100 a second.
+_TICKS_NS = 20_000_000
 _PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
@@ -83,6 +86,7 @@ class BlobFile:
         self.map = chunk_map
         self._source = source
         self._alone = False
+        self._name = object()  # and not the file itself, which may be gone before it is forgotten
         self.fd = -1
         try:
             self.fd = self._open(path)
@@ -134,8 +138,10 @@ class BlobFile:
         """
         raise NotImplementedError
 
-    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
-        """Read whole chunks, decode and verify them; each is valid until the next.
+    def chunk(self, row: int) -> memoryview:
+        """Read a whole chunk, decode and verify it; valid until the next call in this thread.
+
+        While that has it in its buffers still, and the file was not written to, it is not read again.
 
         Raises
         ------
@@ -145,6 +151,12 @@ class BlobFile:
             If the file ends early.
         """
         raise NotImplementedError
+
+    def _key(self, number: int) -> Hashable:
+        """What a chunk or unit is remembered by, and forgotten by when the file is written to."""
+        written = os.fstat(self.fd).st_mtime_ns
+        # Written so lately that it may be once more without being younger: by no key that comes again.
+        return self._name, number, written if time.time_ns() - written > _TICKS_NS else object()
 
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""
