@@ -195,7 +195,7 @@ class FileCache:
         self.counted = CacheMetrics()
         self._read_at_once, self._whole_at_once = self.counted.read_at_once, self.counted.whole_at_once
         self._reads = itertools.count()
-        logged = self.new_read_id, self.log
+        logged = self._reads.__next__, self.log
         if self._evicts:
             self.read_at_once, self._stop_at_once = read_noted(self.decider, self._fds, self._tell, *logged)
         else:

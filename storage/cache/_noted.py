@@ -44,7 +44,8 @@ def read_noted(
     read, stop
         See `read_at_once`.
     """
-    preadv, now, ready, recorder = os.preadv, time.monotonic_ns, READY, log.recorder
+    preadv, now, ready = os.preadv, time.monotonic_ns, READY
+    log_hit = log.recorder.log_hit if log.recorder else None
     noted, note, most = decider.noted, decider.noted.append, NOTES
     status, blobs, starts = decider.state.status, decider.layout.blob, decider.layout.offset
 
@@ -61,16 +62,16 @@ def read_noted(
         length = lengths[0]
         if len(buffers[0]) != length:
             return -1
-        start = now() if recorder else 0
+        start = now() if log_hit else 0
         blob = blobs[row]
         if preadv(files[blob], buffers, starts[row] + offsets[0]) != length or decider.evictions != evictions:
             return -1
         note(row)
         if len(noted) >= most:
             tell()
-        if recorder:
+        if log_hit:
             if read_id is None:
-                recorder.log_hit(start, new_read_id(), blob, row, length)
+                log_hit(start, new_read_id(), blob, row, length)
             else:
                 log.hit(start, read_id, blob, (row,), (length,))
         return length
