@@ -8,15 +8,15 @@ Source: nydus ``storage/src/cache/dedup/mod.rs``.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.cache._entries import Entries, Entry
 from storage.cache._index import ChunkIndex, Held
 from storage.cache.stores import PlainFile
 from storage.codec import Digester, buffer
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["Deduplicator", "copy_range"]
 
 _log = logging.getLogger("storage.cache")
-# What is stored within so many seconds is entered in one transaction; who is killed has not entered it.
-_DELAY_S = 0.2
+# What the index says is taken to be so for so many seconds.
+_GOOD_FOR_S = 1.0
+# To look one chunk up is as dear as so many more in the same query. So those that follow are looked up, too, as many as
+# what was so saved before pays for, which are many where reads are in order, or come all over what was looked up.
+_SAVED = 8
+_AHEAD = 256
 _NAMES = {Digester.BLAKE3: "Blake3", Digester.SHA256: "Sha256"}
 _NOT_BY_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.ETXTBSY)
 
@@ -41,30 +45,50 @@ class Deduplicator:
 
     def __init__(self, cache: FileCache, decoder: Decoder, index: ChunkIndex) -> None:
         self._cache, self._decoder, self._index = cache, decoder, index
+        self._status, self._blob = cache.decider.state.status, cache.decider.layout.blob
         self._paths = [os.path.realpath(file.path) if type(file) is PlainFile else "" for file in cache.files]
+        digesters = (_NAMES[info.digester] for info in decoder.infos)
+        self._prefixes = [path and f"{digester}:" for path, digester in zip(self._paths, digesters, strict=True)]
         self._works = True
-        self._entering: dict[str, list[tuple[str, int]]] = {}
-        self._since = time.monotonic()
+        self._answers: dict[int, Sequence[Held]] = {}
+        self._asked, self._saved = time.monotonic(), _AHEAD
+        self.entries = Entries(index, self._status, self._named, self._do_without)
 
     def adopt(self, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Copy those of the chunks that are absent here and held elsewhere: when each began, and how long it took."""
-        status = self._cache.decider.state.status
-        names = {row: name for row in rows if status[row] == ABSENT and (name := self._name(row))}
         taken: dict[int, tuple[int, int]] = {}
-        with self._or_stop():
-            found = self._index.find(sorted(set(names.values()))) if names and self._works else {}
-            for row, name in names.items():
+        absent = [row for row in rows if self._status[row] == ABSENT]
+        if not (absent and self._works):
+            return taken
+        try:
+            for row, places in self._look_up(absent):
                 begun = time.monotonic_ns()
-                if name in found and self._adopt(row, name, found[name]):
+                if self._adopt(row, places):
                     taken[row] = (begun, time.monotonic_ns() - begun)
+        except CacheError as error:
+            self._do_without(error)
         return taken
 
-    def _adopt(self, row: int, name: str, places: Sequence[Held]) -> bool:
-        cache = self._cache
-        blob = cache.decider.layout.blob[row]
-        here = Held(self._paths[blob], cache.decider.layout.offset[row])
-        others = [place for place in places if place != here]
-        if not others:
+    def _look_up(self, rows: Sequence[int]) -> list[tuple[int, Sequence[Held]]]:
+        """Where those of the chunks that are anywhere are, as far as anybody said lately."""
+        if (now := time.monotonic()) - self._asked > _GOOD_FOR_S:
+            self._asked, self._answers = now, {}
+        answers = self._answers
+        new = [row for row in rows if row not in answers]
+        self._saved = min(self._saved + _SAVED * (len(rows) - len(new)), _AHEAD)
+        if new:
+            following = range(new[-1] + 1, min(new[-1] + 1 + self._saved, len(self._status)))
+            ahead = [row for row in following if self._status[row] == ABSENT and row not in answers]
+            self._saved -= len(ahead)
+            new += ahead
+            names = self._names(new)
+            found = self._index.find([name for name in names if name])
+            answers.update((row, found.get(name, ())) for row, name in zip(new, names, strict=True))
+        return [(row, answers[row]) for row in rows if answers[row]]
+
+    def _adopt(self, row: int, places: Sequence[Held]) -> bool:
+        cache, [(name, here)] = self._cache, self._named([row])
+        if not (others := [place for place in places if place != here]):
             return False
         with cache.changed:
             mine, victims = cache.decider.adopt(row)
@@ -80,22 +104,28 @@ class Deduplicator:
                 elif mine:
                     cache.decider.store_failed(row)
                 cache.changed.notify_all()
+        if kept:
+            self.entries.add([row])
         return kept
 
     def _copy(self, row: int, name: str, place: Held) -> bool:
-        """Copy a chunk, and see whether it is what it should be; else that entry is dropped."""
+        """Copy a chunk, and see whether it is what it should be; else its entry is dropped, or all of a lost file."""
         layout, file = self._cache.decider.layout, self._cache.files[self._cache.decider.layout.blob[row]]
         try:
             with Path(place.path).open("rb", buffering=0) as source:
                 copy_range(source.fileno(), place.offset, file.fd, layout.offset[row], layout.size[row])
-            next(iter(file.chunks((row,))))
+            file.check(row)
             return True
+        except FileNotFoundError:
+            self._index.collect()
+            self._answers = {}
+            return False
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
                 return False
         except StorageError:
             pass
-        self._index.drop(name, place.path)
+        self._index.drop([(name, place)])
         return False
 
     def _mark(self, row: int) -> bool:
@@ -105,47 +135,29 @@ class Deduplicator:
                 cache.files[blob].map.set_ready([row - cache.first_chunk[blob]])
         except CacheError:
             return False
-        self.enter([row])
         return True
 
-    def enter(self, rows: Sequence[int]) -> None:
-        """Chunks of one blob are here now; the index is told a little later, of many at once."""
-        path, offset = self._paths[self._cache.decider.layout.blob[rows[0]]], self._cache.decider.layout.offset
-        if not path:
-            return
-        with self._cache.changed:
-            self._entering.setdefault(path, []).extend((self._name(row), offset[row]) for row in rows)
-        if time.monotonic() - self._since > _DELAY_S:
-            self.flush()
+    def _names(self, rows: Sequence[int]) -> list[str]:
+        """What the index calls chunks; empty for one that it cannot know."""
+        digest, known = self._decoder.chunks.digest, self._decoder.chunks.has_digest
+        prefixes = [self._prefixes[self._blob[row]] for row in rows]
+        each = zip(rows, prefixes, strict=True)
+        return [prefix + digest[row].tobytes().hex() if prefix and known[row] else "" for row, prefix in each]
 
-    def flush(self) -> None:
-        """Tell the index of all that is here."""
-        with self._cache.changed:
-            entering, self._entering, self._since = self._entering, {}, time.monotonic()
-        with self._or_stop():
-            for path, named in entering.items():
-                if self._works:
-                    self._index.add(path, [(name, offset) for name, offset in named if name])
+    def _named(self, rows: Sequence[int]) -> list[Entry]:
+        """What is entered of chunks, of those that the index can know."""
+        offset, each = self._cache.decider.layout.offset, zip(rows, self._names(rows), strict=True)
+        return [(name, Held(self._paths[self._blob[row]], offset[row])) for row, name in each if name]
 
-    def _name(self, row: int) -> str:
-        """What the index calls a chunk; empty for one that it cannot know."""
-        blob, chunks = self._cache.decider.layout.blob[row], self._decoder.chunks
-        if not self._paths[blob] or not chunks.has_digest[row]:
-            return ""
-        return f"{_NAMES[self._decoder.infos[blob].digester]}:{chunks.digest[row].tobytes().hex()}"
-
-    @contextlib.contextmanager
-    def _or_stop(self) -> Iterator[None]:
-        """Do without the index from now on if it cannot be used."""
-        try:
-            yield
-        except CacheError as error:
-            self._works = False
+    def _do_without(self, error: CacheError) -> None:
+        """The index cannot be used: it is not asked any more."""
+        if self._works:
             _log.warning("%s; chunks are not looked up any more", error)
+        self._works = False
 
     def close(self) -> None:
         """Tell the index the rest, and close it."""
-        self.flush()
+        self.entries.close()
         self._index.close()
 
 

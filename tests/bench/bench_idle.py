@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from storage.cache import FileCache
+from storage.cache import ChunkIndex, FileCache, Held
 from storage.testing.blobs import Made, make_blobs, open_cache
 from workbench import policy
 
@@ -25,6 +25,10 @@ CHUNK = 1 << 20
 CHUNKS = 32
 ROUNDS = 9
 WARM = 8192
+SMALL = 256 << 10
+GROUP = 64
+GROUPS = 6
+ENTRIES = 100_000
 
 
 def main() -> None:
@@ -54,11 +58,50 @@ def main() -> None:
     for what in dict.fromkeys(what for what, _ in times):
         plain, *others = (min(times[what, name]) for name in kinds)
         print(f"{what:24}{plain * 1e6:10.1f}us" + "".join(f"{other / plain:11.3f}x" for other in others))
+    print(f"{'cold, chunks of 256 KiB':24}{'index':>12}{'entered in':>16}")
+    for entries in (0, ENTRIES):
+        for order in ("in order", "at random"):
+            ratio, entering = _cold_with_index(order, entries)
+            print(f"{order}, {entries:<12,}{ratio:11.3f}x{entering * 1e6:9.1f} us each")
 
 
-def _half(dice: random.Random) -> bytes:
+def _cold_with_index(order: str, entries: int) -> tuple[float, float]:
+    """How much longer reads take with an index, and seconds of processor time for each entry."""
+    dice, ratios, entering = random.Random(2), [], []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "blobs").mkdir()
+        made = make_blobs(folder / "blobs", [[_half(dice, SMALL) for _ in range(GROUP * GROUPS)]])
+        for number in range(ROUNDS):
+            index = ChunkIndex(folder / f"{number}.db")
+            index.add((f"Blake3:{dice.randbytes(32).hex()}", Held(f"/{at % 10}", at)) for at in range(entries))
+            index.close()
+            plain = open_cache(made, folder / f"plain-{number}")
+            other = open_cache(made, folder / f"index-{number}", dedup=index.path)
+            rows = list(range(GROUP * GROUPS))
+            if order == "at random":
+                dice.shuffle(rows)
+            for turn, first in enumerate(range(0, len(rows), GROUP)):
+                group = rows[first : first + GROUP]
+                spent = {cache: _spent(cache, group) for cache in ((plain, other), (other, plain))[turn % 2]}
+                ratios.append(spent[other] / spent[plain])
+            begun = time.thread_time()
+            other.close()
+            entering.append((time.thread_time() - begun) / len(rows))
+            plain.close()
+    return statistics.median(ratios), min(entering)
+
+
+def _spent(cache: FileCache, rows: list[int]) -> float:
+    buffer, begun = bytearray(SMALL), time.thread_time()
+    for row in rows:
+        cache.read([row], [0], [SMALL], [buffer])
+    return time.thread_time() - begun
+
+
+def _half(dice: random.Random, size: int = CHUNK) -> bytes:
     """A chunk that compresses to half."""
-    return dice.randbytes(CHUNK // 2) + bytes(CHUNK // 2)
+    return dice.randbytes(size // 2) + bytes(size // 2)
 
 
 def _measure(cache: FileCache, made: Made) -> dict[str, float]:

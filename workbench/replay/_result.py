@@ -45,6 +45,7 @@ class Result:
         self._count = worlds[0].count
         self._unread = sum(int(world.unread.sum()) for world in worlds)
         self._log = self._out.log[: self._count[Count.LOGGED]] if recorded else None
+        self._client = worlds[0].actors.client
 
     @cached_property
     def reads(self) -> pa.Table:
@@ -53,7 +54,7 @@ class Result:
         columns = {"read_id": self.workload.read_id, "start_ns": self._start, "dur_ns": out.dur, "rtt_ns": rtt}
         columns |= {"bandwidth_ns": flow, "waiting_ns": out.wait}
         columns |= {"decode_ns": out.dur - rtt - flow - out.wait - out.late, "late_ns": out.late}
-        return pa.table(columns | {"think_ns": self.workload.think_ns})
+        return pa.table(columns | {"think_ns": self._idle})
 
     @cached_property
     def requests(self) -> pa.Table:
@@ -154,8 +155,8 @@ class Result:
             "p99_ns": _quantile(counted, 0.99),
         }
 
-    def events(self) -> pa.Table:
-        """Everything that happened, in the schema of a live run's events.
+    def events(self, client: int | None = None) -> pa.Table:
+        """Everything that happened, or what one client did, in the schema of a live run's events.
 
         Raises
         ------
@@ -165,12 +166,26 @@ class Result:
         if self._log is None:
             raise ConfigError("a replay keeps its events only with record=True", field="record")
         log, ids = self._log.copy(), np.append(self.workload.read_id, -1)
+        if client is not None:
+            log = log[self._client[log[:, Log.WORKER]] == client]
         read = log[:, Log.KIND] == Kind.READ
         rows = log[read, Log.READ]
         log[read, Log.OFFSET], log[read, Log.LENGTH] = self.workload.offset[rows], self.workload.length[rows]
         log[:, Log.READ] = ids[log[:, Log.READ]]
         columns = [_column(log[:, at], field) for at, field in enumerate(EVENTS)]
         return pa.table(columns, schema=EVENTS)
+
+    @property
+    def _idle(self) -> I64:
+        """How long each read's thread did nothing before: it thought, or waited until the read was due."""
+        work = self.workload
+        if self.settings.loop == "closed":
+            return work.think_ns
+        ended, firsts = self._start + self._out.dur, work.thread_first[:-1]
+        free = np.roll(ended, 1)
+        free[firsts] = self._out.began[work.program[firsts]]
+        idle: I64 = self._start + self._out.late - free
+        return idle
 
     @property
     def _requests(self) -> I64:
@@ -184,7 +199,7 @@ class Result:
         work, dur, inside = self.workload, self._out.dur, self.workload.due_ns
         if self.settings.loop == "closed":
             inside = after_each_other(work.think_ns + dur, work.thread_first) - dur
-        started: I64 = np.repeat(self._out.began, np.diff(work.thread_first[work.program_first])) + inside
+        started: I64 = self._out.began[work.program] + inside
         return started
 
     @cached_property

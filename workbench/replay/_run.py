@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from storage.backend._shape import new_link
-from storage.errors import TraceError
 from storage.plan import (
     LONGEST,
     REGISTERS,
@@ -87,7 +86,7 @@ def replay(
 
     settings = settings or Settings()
     if image is not None:
-        _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
+        workload.check(image if isinstance(image, Layout) else plan_layout(image.chunks))
     bound = bind_prefetch(settings, workload)
     worlds = new_worlds(workload, settings, record, bound)
     worlds = _run_through(worlds, compile_engine(run))
@@ -95,11 +94,6 @@ def replay(
         if errors:
             raise errors.pop()
     return Result(workload, settings, worlds, record)
-
-
-def _check(workload: Workload, layout: Layout) -> None:
-    if not all(np.array_equal(mine, other) for mine, other in zip(workload.layout, layout, strict=True)):
-        raise TraceError("the workload was laid over another image; use Workload.from_reads on this one")
 
 
 def _run_through(worlds: Sequence[World], engine: Callable[[Sequence[World]], int]) -> Sequence[World]:
@@ -167,6 +161,7 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, bound: Boun
             copy=cpu.hit_ns_per_mib,
             fetch=cpu.fetch_ns,
             decode=cpu.decode_ns_per_mib,
+            wake=cpu.wake_ns,
             recording=int(record),
             reactive=int(bound.ahead is not None),
             open_loop=int(settings.loop == "open"),

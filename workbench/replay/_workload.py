@@ -139,6 +139,27 @@ class Workload:
     def __len__(self) -> int:
         return len(self.read_id)
 
+    def check(self, layout: Layout) -> None:
+        """See that it was laid over an image of this layout.
+
+        Raises
+        ------
+        TraceError
+            If it was not.
+        """
+        if not all(np.array_equal(mine, other) for mine, other in zip(self.layout, layout, strict=True)):
+            raise TraceError("the workload was laid over another image; use Workload.from_reads on this one")
+
+    @property
+    def thread(self) -> I64:
+        """Each read's thread: (reads,) int64."""
+        return np.repeat(np.arange(len(self.thread_first) - 1), np.diff(self.thread_first))
+
+    @property
+    def program(self) -> I64:
+        """Each read's program: (reads,) int64."""
+        return np.repeat(np.arange(len(self.programs)), np.diff(self.thread_first[self.program_first]))
+
     @property
     def version(self) -> int:
         """Of RAFS."""
@@ -157,9 +178,8 @@ class Workload:
     @property
     def first_use(self) -> I64:
         """Rows of chunks in the order in which reads first need them, as recorded."""
-        program = np.searchsorted(self.thread_first[self.program_first], np.arange(len(self)), "right")
         rank = np.empty(len(self), np.int64)
-        rank[np.lexsort((self.due_ns, program))] = np.arange(len(self))
+        rank[np.lexsort((self.due_ns, self.program))] = np.arange(len(self))
         read = np.repeat(np.arange(len(self)), np.diff(self.first))
         chunk = self.segments.chunk[np.argsort(rank[read], kind="stable")]
         return chunk[np.sort(np.unique(chunk, return_index=True)[1])]

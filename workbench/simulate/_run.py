@@ -100,7 +100,7 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
         miss_bytes=int(count[BYTES_MISSED]),
         evictions=int(count[EVICTIONS]),
         refused=int(count[REFUSED]),
-        bound=_bound(trace) if chosen.functions is _belady.functions else "",
+        bound=_bound(trace) if chosen.functions == _belady.functions else "",
     )
 
 

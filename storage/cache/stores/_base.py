@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from storage.cache._file import open_file, refused, write_all
 from storage.cache.maps import ChunkMap
-from storage.errors import CacheError
+from storage.codec import remember
+from storage.errors import CacheError, StorageError
 from storage.image.blob_info import BlobInfo
-from storage.image.decode import Decoder
+from storage.image.decode import Decoder, Fetched
 from storage.plan import Layout
 
 __all__ = ["BLOCK", "BlobFile", "Source"]
@@ -83,6 +85,7 @@ class BlobFile:
         self.map = chunk_map
         self._source = source
         self._alone = False
+        self._name = object()  # and not the file itself, which may be gone before it is forgotten
         self.fd = -1
         try:
             self.fd = self._open(path)
@@ -134,8 +137,10 @@ class BlobFile:
         """
         raise NotImplementedError
 
-    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
-        """Read whole chunks, decode and verify them; each is valid until the next.
+    def chunk(self, row: int) -> memoryview:
+        """Read a whole chunk, decode and verify it; valid until the next call in this thread.
+
+        While that thread has it in its buffers still, it is not read again: what a chunk is never changes.
 
         Raises
         ------
@@ -146,9 +151,45 @@ class BlobFile:
         """
         raise NotImplementedError
 
+    def check(self, row: int) -> None:
+        """See that a chunk is in the file as it should be; see `chunk` for what is raised where it is not."""
+        remember(None, None)
+        self.chunk(row)
+
+    def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
+        """Remember a chunk that was put, and that the thread's buffers hold."""
+        remember((self._name, row), plain)
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Where a chunk's bytes are in the file, and how many."""
+        return self._source.layout.offset[row], self._source.layout.size[row]
+
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""
-        raise NotImplementedError
+        self.punch(*self.place(row))
+
+    def look_through(self) -> list[int]:
+        """Which chunks are in the file, whatever the map says; what is there besides is given back."""
+        rows = [row for row in self._source.rows if not self._is_hole(*self.place(row))]
+        found = [row for row in rows if self._source.layout.known[row] and self._is_right(row)]
+        kept = {self.place(row) for row in found}
+        for row in rows:
+            if self.place(row) not in kept:
+                self.remove(row)
+        return found
+
+    def _is_right(self, row: int) -> bool:
+        try:
+            self.check(row)
+        except StorageError:
+            return False
+        return True
+
+    def _is_hole(self, offset: int, length: int) -> bool:
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # nothing but a hole from here on
 
     def punch(self, offset: int, length: int) -> None:
         """Give space back, and nothing else: neighbours may share its first and last block."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -42,8 +41,8 @@ class Node:
         Equal for names of the same regular file; None where it has no other name.
     hardlink
         Whether v5 calls it a hard link; the reference does so for tars only.
-    open
-        Opens a regular file's content.
+    file, open
+        Where on disk a regular file's content is, or else what opens it.
     children
         Of a directory, sorted by name.
     offset, data_offset, inline, chunks
@@ -66,6 +65,7 @@ class Node:
     xattrs: tuple[tuple[str, bytes], ...] = ()
     identity: object = None
     hardlink: bool = False
+    file: bytes = b""
     open: Callable[[], AbstractContextManager[Content]] | None = None
     children: list[Node] = field(default_factory=list)
     nlink: int = 1
@@ -139,7 +139,7 @@ def directory_tree(path: str | Path, leave_out: Collection[str] = ()) -> Node:
 def _entries(place: bytes) -> list[os.DirEntry[bytes]]:
     try:
         with os.scandir(place) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=attrgetter("name"))
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=os.fsdecode(place)) from error
 
@@ -160,7 +160,7 @@ def _node(name: bytes, path: bytes, entry: os.DirEntry[bytes] | None = None) -> 
         if node.is_reg:
             node.size = info.st_size
             node.identity = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
-            node.open = partial(io.FileIO, path)
+            node.file = path
         elif node.is_link:
             node.target = os.readlink(path)
             node.size = len(node.target)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.backend import LocalFs
-from storage.cache import FileCache, read_chunk_map
+from storage.cache import ChunkIndex, FileCache, _entries, read_chunk_map
 from storage.plan import PREFETCH, Reg
 from storage.testing.backends import WatchedBackend
 from storage.testing.blobs import Made, make_blobs, open_cache
@@ -33,16 +33,19 @@ def main(folder: Path, rounds: int, seed: int) -> None:
     (folder / "blobs").mkdir()
     made = make_blobs(folder / "blobs", [[dice.randbytes(dice.randrange(1, 40_000)) for _ in range(CHUNKS)]])
     sizes = [len(content) for content in made.contents]
-    in_flight = kept = 0
+    in_flight = kept = entries = 0
+    _entries._DELAY_S = 0.002
     doing, killed = mmap.mmap(-1, len(DOING)), [0] * len(DOING)
     for number in range(rounds):
         capacity = sum(sizes) // 4 if number % 2 else None
         cache_folder = folder / f"cache-{number % 2}-{number // 10}"  # ten lives each
+        index = folder / f"index-{number % 2}-{number // 20}.db"  # of two folders, the second may copy from the first
         doing[:] = bytes(len(DOING))
         child = os.fork()
         if child == 0:
-            _work(made, cache_folder, capacity, 0 if number % 3 == 0 else 2, dice.randrange(1 << 30), doing)
+            _work(made, cache_folder, index, capacity, 0 if number % 3 == 0 else 2, dice.randrange(1 << 30), doing)
         time.sleep(dice.uniform(0.001, 0.04))
+        _wait_for(doing, (0, 2, 1, 3)[number % 4])
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"round {number}: the reader ended by itself with {status}"
@@ -51,18 +54,21 @@ def main(folder: Path, rounds: int, seed: int) -> None:
         in_flight += _differs(made, cache_folder, ready)
         kept += len(ready)
         assert capacity is None or sum(sizes[row] for row in ready) <= capacity
-        _open_again(made, cache_folder, capacity, ready)
-    print(f"{rounds} kills, {kept} chunks kept, {in_flight} written but not marked")
+        entries += len(_entered(made, index))
+        _open_again(made, cache_folder, index, capacity, ready)
+    print(f"{rounds} kills, {kept} chunks kept, {entries} entries held, {in_flight} written but not marked")
     print("killed during " + ", ".join(f"{what} {count}" for what, count in zip(DOING, killed, strict=True)))
 
 
-def _work(made: Made, folder: Path, capacity: int | None, readers: int, seed: int, doing: mmap.mmap) -> None:
+def _work(
+    made: Made, folder: Path, index: Path, capacity: int | None, readers: int, seed: int, doing: mmap.mmap
+) -> None:
     """Read and prefetch until killed; never returns. `doing` says what is under way.
 
     Prefetch steps back for readers, so there are none in some rounds.
     """
     try:
-        cache = open_cache(made, folder, capacity=capacity, policy=plain_lru(), amplify_io=64 << 10)
+        cache = open_cache(made, folder, capacity=capacity, policy=plain_lru(), amplify_io=64 << 10, dedup=index)
         _watch(cache, doing)
         for number in range(readers):
             threading.Thread(target=_read, args=(made, cache, seed + number), daemon=True).start()
@@ -72,6 +78,13 @@ def _work(made: Made, folder: Path, capacity: int | None, readers: int, seed: in
             time.sleep(0.002)
     finally:
         os._exit(1)
+
+
+def _wait_for(doing: mmap.mmap, what: int) -> None:
+    """Kill while it is under way, if it is any time soon; there is a number for any moment, too."""
+    end = time.monotonic() + 0.1
+    while what < len(DOING) and not doing[what] and time.monotonic() < end:
+        time.sleep(0.0001)
 
 
 def _watch(cache: FileCache, doing: mmap.mmap) -> None:
@@ -131,16 +144,37 @@ def _differs(made: Made, folder: Path, ready: list[int]) -> int:
     )
 
 
-def _open_again(made: Made, folder: Path, capacity: int | None, ready: list[int]) -> None:
-    """What was marked is served without a request, and everything is right."""
+def _entered(made: Made, index: Path) -> set[tuple[str, int]]:
+    """Where the index says that chunks are; each is there, marked or not."""
+    if not index.exists():
+        return set()
+    names = {f"Blake3:{made.chunks.digest[row].tobytes().hex()}": row for row in range(CHUNKS)}
+    found, opened = set(), ChunkIndex(index)
+    for name, places in opened.find(sorted(names)).items():
+        content = made.contents[names[name]]
+        for path, offset in places:
+            with Path(path).open("rb") as file:
+                file.seek(offset)
+                assert file.read(len(content)) == content, f"chunk {names[name]} is entered and not there"
+            found.add((Path(path).parent.name, names[name]))
+    opened.close()
+    return found
+
+
+def _open_again(made: Made, folder: Path, index: Path, capacity: int | None, ready: list[int]) -> None:
+    """What was marked is served without a request, and everything is right; all that is marked is entered, in time."""
     backend = WatchedBackend(LocalFs(made.folder))
-    cache = open_cache(made, folder, backend=backend, capacity=capacity, policy=plain_lru())
+    cache = open_cache(made, folder, backend=backend, capacity=capacity, policy=plain_lru(), dedup=index)
     assert ready_rows(cache) == ready
     if ready:
         read_chunks(cache, made, ready)
     assert backend.requests == []
     read_chunks(cache, made, range(CHUNKS))
     assert_at_rest(cache)
+    end, wanted = time.monotonic() + 10, {(folder.name, row) for row in ready_rows(cache)}
+    while not wanted <= _entered(made, index):
+        assert time.monotonic() < end, "a chunk is marked and never entered"
+        time.sleep(0.005)
     cache.close()
     for row in range(0, CHUNKS, 3):  # so that the next life has something to fetch
         _forget(made, folder, row)

@@ -7,6 +7,8 @@ import os
 import random
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,24 @@ def opened(made: Made, folder: Path, **settings: Any) -> FileCache:
 def name_of(content: bytes) -> str:
     """What the index calls a chunk."""
     return f"Blake3:{digest(Digester.BLAKE3, content).hex()}"
+
+
+def entered(folder: Path, content: bytes) -> set[Path]:
+    """The cache folders that the index says hold a chunk; where it says so, it is."""
+    index, found = ChunkIndex(folder / "cas.db"), set()
+    for path, offset in index.find([name_of(content)]).get(name_of(content), []):
+        assert Path(path).read_bytes()[offset : offset + len(content)] == content
+        found.add(Path(path).parent)
+    index.close()
+    return found
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    """Wait until it is so, for ten seconds."""
+    end = time.monotonic() + 10
+    while not reached() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert reached()
 
 
 @pytest.mark.parametrize("plan", ["exact", "reference"])
@@ -146,7 +166,7 @@ def test_spoilt_source(pair: tuple[Made, Made], tmp_path: Path) -> None:
 
 
 def test_dead_entries(pair: tuple[Made, Made], tmp_path: Path) -> None:
-    """A cache file that was removed is no source; collecting drops it and its chunks, and nothing else."""
+    """A cache file that was removed is no source: when that is seen its chunks are dropped, and no others."""
     one, two = pair
     for made, folder in ((one, "a"), (two, "b")):
         cache = opened(made, tmp_path / folder)
@@ -160,8 +180,9 @@ def test_dead_entries(pair: tuple[Made, Made], tmp_path: Path) -> None:
     assert {offset for _, offset, _ in backend.requests} == {int(one.chunks.compressed_offset[row]) for row in (4, 6)}
     cache.close()
     index = ChunkIndex(tmp_path / "cas.db")
-    assert index.collect() == [str(path)]
     assert index.collect() == []
+    index.add([(name_of(one.contents[0]), Held(str(path), 0))])
+    assert index.collect() == [str(path)]
     assert {
         Path(held.path).parent.name for held in index.find([name_of(one.contents[0])])[name_of(one.contents[0])]
     } == {
@@ -181,9 +202,14 @@ def test_bounded(pair: tuple[Made, Made], tmp_path: Path) -> None:
     capacity = max(len(two.contents[row]) for row in SHARED) + 1000
     settings: dict[str, Any] = {"recorder": recorder, "backend": backend, "capacity": capacity, "policy": plain_lru()}
     cache = opened(two, tmp_path / "b", **settings)
+    assert cache.dedup is not None
     for row in SHARED * 3:
         read_chunks(cache, two, [row])
         assert cache.stored <= capacity
+        cache.dedup.entries.flush()
+        assert set(ready_rows(cache)) == {
+            row for row in SHARED if tmp_path / "b" in entered(tmp_path, two.contents[row])
+        }
     assert recorder.table()["kind"].to_pylist().count("evict") > 6
     audit(recorder.table())
     assert_at_rest(cache)
@@ -250,6 +276,75 @@ def test_upstreams_database(pair: tuple[Made, Made], tmp_path: Path) -> None:
     cache = opened(two, tmp_path / "b", backend=WatchedBackend(LocalFs(two.folder), refuse))
     read_chunks(cache, two, [7])
     cache.close()
+
+
+def test_entered_without_being_closed(pair: tuple[Made, Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is entered after a while, though nothing more is read; the thread that does it then ends."""
+    monkeypatch.setattr("storage.cache._entries._DELAY_S", 0.05)
+    one, _ = pair
+    cache = opened(one, tmp_path / "a")
+    for row in (1, 4):
+        read_chunks(cache, one, [row])
+        wait_for(lambda row=row: entered(tmp_path, one.contents[row]) == {tmp_path / "a"})  # type: ignore[misc]
+    wait_for(lambda: not any(thread.name == "entries" for thread in threading.enumerate()))
+    cache.close()
+
+
+def test_entered_at_the_next_opening(pair: tuple[Made, Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process that was killed, or that had no index, did not enter is entered by the next one."""
+    monkeypatch.setattr("storage.cache._entries._DELAY_S", 0.05)
+    one, _ = pair
+    cache = open_cache(one, tmp_path / "a")
+    read_chunks(cache, one, [1, 4, 5])
+    cache.close()
+    cache = opened(one, tmp_path / "a")
+    wait_for(lambda: all(entered(tmp_path, one.contents[row]) for row in (1, 4, 5)))
+    assert not entered(tmp_path, one.contents[0])
+    cache.close()
+
+
+def test_looked_up_in_batches(pair: tuple[Made, Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads chunk by chunk has them looked up at once, and once; a second later they are looked up again."""
+    monkeypatch.setattr("storage.cache._dedup._GOOD_FOR_S", 0.05)
+    one, two = pair
+    asked: list[int] = []
+    find = ChunkIndex.find
+    monkeypatch.setattr(ChunkIndex, "find", lambda self, names: asked.append(len(names)) or find(self, names))
+    cache = opened(two, tmp_path / "b")
+    for row in range(9):
+        read_chunks(cache, two, [row])
+    assert asked[0] == 10
+    other = opened(one, tmp_path / "a")
+    read_chunks(other, one, range(8))
+    other.close()
+    time.sleep(0.06)
+    asked.clear()
+    read_chunks(cache, two, [9])
+    assert asked == [1]
+    cache.close()
+
+
+def test_open_in_a_fork(pair: tuple[Made, Made], tmp_path: Path) -> None:
+    """No connection is carried into the child of a fork; parent and child both go on with connections of their own."""
+    one, two = pair
+    cache = opened(one, tmp_path / "a")
+    read_chunks(cache, one, range(4))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            cache.close()
+            own = opened(two, tmp_path / "b")
+            read_chunks(own, two, range(10))
+            own.close()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert entered(tmp_path, one.contents[1]) == {tmp_path / "b"}
+    read_chunks(cache, one, range(8))
+    cache.close()
+    assert entered(tmp_path, one.contents[1]) == {tmp_path / "a", tmp_path / "b"}
 
 
 def test_broken_database(pair: tuple[Made, Made], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

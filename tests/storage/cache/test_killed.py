@@ -18,13 +18,14 @@ def test_killed_three_hundred_times(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     said = re.fullmatch(
-        r"(\d+) kills, (\d+) chunks kept, (\d+) written but not marked\n"
+        r"(\d+) kills, (\d+) chunks kept, (\d+) entries held, (\d+) written but not marked\n"
         r"killed during reads (\d+), prefetch (\d+), eviction (\d+)\n",
         done.stdout,
     )
     assert said is not None
-    kills, kept, in_flight, *during = map(int, said.groups())
+    kills, kept, entries, in_flight, *during = map(int, said.groups())
     assert min(during) > 3, during
     assert kills == 300
     assert kept > 3000
+    assert entries > 3000
     assert in_flight > 0

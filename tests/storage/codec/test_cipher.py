@@ -23,7 +23,7 @@ def test_round_trip(data: bytes) -> None:
 
 def test_vector() -> None:
     """Vector 2 of IEEE 1619 for XTS-AES-128."""
-    key = bytes.fromhex("11111111111111111111111111111111" "22222222222222222222222222222222")
+    key = bytes.fromhex("1111111111111111111111111111111122222222222222222222222222222222")
     stored = encrypt(Cipher.AES128XTS, key, (0x3333333333).to_bytes(16, "little"), b"\x44" * 32)
     assert stored.hex() == "c454185e6a16936e39334038acef838bfb186fff7480adc4289382ecd6d394f0"
 

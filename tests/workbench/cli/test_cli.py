@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from storage.cache import ChunkIndex
+from storage.cache import ChunkIndex, Held
 from storage.factory import open_store
 from workbench.cli._settings import watermarks_of
 from workbench.cli._types import Share
@@ -121,7 +121,7 @@ def test_cache_gc_index(workbench: Workbench, image_dir: Path, tmp_path: Path) -
     unused.write_bytes(bytes(5000))
     index, name = ChunkIndex(tmp_path / "chunks.db"), "Blake3:" + "0" * 64
     for path in (str(unused), "/gone/before"):
-        index.add(path, [(name, 0)])
+        index.add([(name, Held(path, 0))])
     words = ("cache", "gc", tmp_path / "cache", "--image", image_dir, "--index", tmp_path / "chunks.db", "--json")
     planned = [json.loads(line) for line in workbench(*words, "--dry-run").stdout.splitlines()]
     assert [row["forgotten"] for row in planned if "forgotten" in row] == [str(unused), "/gone/before"]
