@@ -44,7 +44,7 @@ class Executor:
         self._blob, self._offset, self._start = layout.blob, layout.offset, layout.start
         self._known, self._checked, self._owned, self._patience = known, checked, owned, patience
         self._wrong: set[int] = set()  # chunks that are spoilt, and marked all the same
-        self._looked_for = None if all(file.map.keeps for file in cache.files) else bytearray(len(known))
+        self._looked_for = None if owned or all(file.map.keeps for file in cache.files) else bytearray(len(known))
 
     def run(self, read: Read, cursor: Cursor | None, read_id: int, source: BlobReader | None = None) -> bool:
         """Do what the decider says until the read is complete; what is to be fetched is asked of `source`, if given.
@@ -202,7 +202,7 @@ class Executor:
             tried[row] = 1
             if self._status[row] == ABSENT and self._known[row] and self._cache.files[blob].fd >= 0:
                 with contextlib.suppress(StorageError):
-                    self._cache.files[blob].chunk(row)
+                    self._cache.files[blob].check(row)
                     with self._cache.changed:
                         if self._cache.decider.found(row):
                             self._cache.counted.whole_hits += 1

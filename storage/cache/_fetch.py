@@ -136,6 +136,7 @@ class Fetcher:
                     whole = None if self._unit[row] == put else data[self._start[row] - base : self._end[row] - base]
                     file.put(row, plain, whole)
                     put = self._unit[row]
+                    file.hold(row, plain, fetched)
                     written.append(row)
                 except CacheError as error:
                     self._not_kept(row, read_id, fetch_id, error)

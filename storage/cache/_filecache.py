@@ -78,17 +78,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def _refuse_to_bound(file: BlobFile) -> None:
-    """Refuse to bound what cannot give back the space of a single chunk, or forgets what it holds.
+    """Refuse to bound what cannot give back the space of a single chunk.
 
     Raw bytes of a batch, or of a piece of a gzip stream, are of use while any of its chunks is, so that a cache of
-    one chunk of each would hold them all, whatever its capacity. What a map has forgotten still takes its space,
-    which nothing would give back.
+    one chunk of each would hold them all, whatever its capacity.
     """
-    if file.gives_back and file.map.keeps:
-        return
-    why = "its map forgets what it holds" if file.gives_back else "the space of one is not to be had alone"
-    message = f"what is cached in this form cannot be evicted chunk by chunk: {why}"
-    raise ConfigError(message, field="capacity", path=file.path)
+    if not file.gives_back:
+        message = (
+            "what is cached in this form cannot be evicted chunk by chunk: the space of one is not to be had alone"
+        )
+        raise ConfigError(message, field="capacity", path=file.path)
 
 
 class FileCache:
@@ -216,12 +215,15 @@ class FileCache:
         _opened.add(self)
         if not self._lock.writable:
             self.prefetcher.stop()
-        self._open()
+        self._open(owned)
 
-    def _open(self) -> None:
-        """Find what the folder holds."""
-        ready = zip(self.files, self.first_chunk, strict=True)
-        rows = [np.flatnonzero(file.map.ready) + first for file, first in ready]
+    def _open(self, owned: bool) -> None:
+        """Find what the folder holds: of a bounded one all of it, as what a map forgot takes its space, too."""
+        files = list(zip(self.files, self.first_chunk, strict=True))
+        for file, first in files:
+            if owned and not file.map.keeps:
+                file.map.set_ready([row - first for row in file.look_through()])
+        rows = [np.flatnonzero(file.map.ready) + first for file, first in files]
         with self.changed:
             victims = self.decider.open(found := np.concatenate(rows) if rows else ())
         self.fetcher.evict(victims)

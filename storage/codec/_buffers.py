@@ -57,7 +57,7 @@ def buffer(name: str, length: int) -> memoryview:
 
 
 def remember(key: Hashable, thing: Any) -> None:
-    """Say what the calling thread's buffers hold: `thing`, which is views of them."""
+    """Say what the calling thread's buffers hold: `thing`, which is views of them; by None, nothing of use."""
     _local.known = key, thing
 
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import errno
 import os
 import sys
-import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from storage.cache._file import open_file, refused, write_all
 from storage.cache.maps import ChunkMap
-from storage.errors import CacheError
+from storage.codec import remember
+from storage.errors import CacheError, StorageError
 from storage.image.blob_info import BlobInfo
-from storage.image.decode import Decoder
+from storage.image.decode import Decoder, Fetched
 from storage.plan import Layout
 
 __all__ = ["BLOCK", "BlobFile", "Source"]
 
 BLOCK = 4096
-# Times of files are those of the system's ticks, of which there may be as few as 100 a second.
-_TICKS_NS = 20_000_000
 _PUNCH = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
@@ -141,7 +140,7 @@ class BlobFile:
     def chunk(self, row: int) -> memoryview:
         """Read a whole chunk, decode and verify it; valid until the next call in this thread.
 
-        While that has it in its buffers still, and the file was not written to, it is not read again.
+        While that thread has it in its buffers still, it is not read again: what a chunk is never changes.
 
         Raises
         ------
@@ -152,15 +151,45 @@ class BlobFile:
         """
         raise NotImplementedError
 
-    def _key(self, number: int) -> Hashable:
-        """What a chunk or unit is remembered by, and forgotten by when the file is written to."""
-        written = os.fstat(self.fd).st_mtime_ns
-        # Written so lately that it may be once more without being younger: by no key that comes again.
-        return self._name, number, written if time.time_ns() - written > _TICKS_NS else object()
+    def check(self, row: int) -> None:
+        """See that a chunk is in the file as it should be; see `chunk` for what is raised where it is not."""
+        remember(None, None)
+        self.chunk(row)
+
+    def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
+        """Remember a chunk that was put, and that the thread's buffers hold."""
+        remember((self._name, row), plain)
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Where a chunk's bytes are in the file, and how many."""
+        return self._source.layout.offset[row], self._source.layout.size[row]
 
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""
-        raise NotImplementedError
+        self.punch(*self.place(row))
+
+    def look_through(self) -> list[int]:
+        """Which chunks are in the file, whatever the map says; what is there besides is given back."""
+        rows = [row for row in self._source.rows if not self._is_hole(*self.place(row))]
+        found = [row for row in rows if self._source.layout.known[row] and self._is_right(row)]
+        kept = {self.place(row) for row in found}
+        for row in rows:
+            if self.place(row) not in kept:
+                self.remove(row)
+        return found
+
+    def _is_right(self, row: int) -> bool:
+        try:
+            self.check(row)
+        except StorageError:
+            return False
+        return True
+
+    def _is_hole(self, offset: int, length: int) -> bool:
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # nothing but a hole from here on
 
     def punch(self, offset: int, length: int) -> None:
         """Give space back, and nothing else: neighbours may share its first and last block."""

@@ -38,7 +38,7 @@ class EncryptedFile(BlobFile):
         self.write(self._cipher.encrypt(plain, self._digest(row)), self._source.layout.offset[row])
 
     def chunk(self, row: int) -> memoryview:
-        plain: memoryview | None = recall(key := self._key(row))
+        plain: memoryview | None = recall(key := (self._name, row))
         if plain is None:
             source = self._source
             size = source.layout.size[row]
@@ -49,9 +49,6 @@ class EncryptedFile(BlobFile):
             source.decoder.verify(source.info, row, plain)
             remember(key, plain)
         return plain
-
-    def remove(self, row: int) -> None:
-        self.punch(self._source.layout.offset[row], self._source.layout.size[row])
 
     def _digest(self, row: int) -> bytes:
         return self._source.decoder.chunks.digest[row].tobytes()

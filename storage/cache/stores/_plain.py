@@ -23,7 +23,7 @@ class PlainFile(BlobFile):
         self.write(plain, self._source.layout.offset[row])
 
     def chunk(self, row: int) -> memoryview:
-        plain: memoryview | None = recall(key := self._key(row))
+        plain: memoryview | None = recall(key := (self._name, row))
         if plain is None:
             source = self._source
             plain = buffer("cached", source.layout.size[row])
@@ -31,6 +31,3 @@ class PlainFile(BlobFile):
             source.decoder.verify(source.info, row, plain)
             remember(key, plain)
         return plain
-
-    def remove(self, row: int) -> None:
-        self.punch(self._source.layout.offset[row], self._source.layout.size[row])

@@ -25,7 +25,7 @@ class RawFile(BlobFile):
 
     def chunk(self, row: int) -> memoryview:
         layout = self._source.layout
-        unit: Fetched | None = recall(key := self._key(layout.unit[row]))
+        unit: Fetched | None = recall(key := (self._name, layout.unit[row]))
         if unit is None:
             start = layout.start[row]
             stored = buffer("cached", layout.end[row] - start)
@@ -35,6 +35,9 @@ class RawFile(BlobFile):
         remember(key, unit)
         return plain
 
-    def remove(self, row: int) -> None:
+    def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
+        remember((self._name, self._source.layout.unit[row]), unit)
+
+    def place(self, row: int) -> tuple[int, int]:
         start = self._source.layout.start[row]
-        self.punch(start, self._source.layout.end[row] - start)
+        return start, self._source.layout.end[row] - start

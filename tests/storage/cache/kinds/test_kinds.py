@@ -141,14 +141,35 @@ def test_bounded(name: str, tmp_path: Path) -> None:
 
 
 def test_not_to_be_bounded(blobs: Made, tmp_path: Path) -> None:
-    """What forgets what it holds, or cannot give back the room of one chunk, is refused with a capacity."""
-    kinds = [CacheKind(chunk_map="digested")]
+    """What cannot give back the room of one chunk is refused with a capacity."""
     if (blobs.chunks.unit != range(len(blobs.chunks))).any():
-        kinds.append(CacheKind(compressed=True))
-    for number, kind in enumerate(kinds):
         with pytest.raises(ConfigError, match="cannot be evicted") as refused:
-            open_cache(blobs, tmp_path / str(number), kind=kind, capacity=1000, policy=plain_lru())
+            open_cache(blobs, tmp_path / "cache", kind=CacheKind(compressed=True), capacity=1000, policy=plain_lru())
         assert refused.value.where["field"] == "capacity"
+
+
+@pytest.mark.parametrize("blobs", ["alone"], indirect=True)
+def test_bounded_though_it_forgets(blobs: Made, tmp_path: Path) -> None:
+    """A bounded cache whose map forgets knows at its opening what is there, and gives back what is of no use."""
+    kind, size = CacheKind(chunk_map="digested"), sum(map(len, blobs.contents))
+    cache = open_cache(blobs, tmp_path / "cache", kind=kind)
+    read_chunks(cache, blobs, range(len(blobs.contents)))
+    path, spoilt = cache.files[0].path, max(range(20), key=lambda row: len(blobs.contents[row]))
+    cache.close()
+    with path.open("r+b") as file:
+        file.seek(int(blobs.chunks.uncompressed_offset[spoilt]))
+        file.write(bytes([blobs.contents[spoilt][0] ^ 1]))
+    cache = open_cache(blobs, tmp_path / "cache", kind=kind, capacity=size, policy=plain_lru())
+    assert set(ready_rows(cache)) == set(range(len(blobs.contents))) - {spoilt}
+    assert path.read_bytes()[int(blobs.chunks.uncompressed_offset[spoilt])] == 0
+    cache.close()
+    backend = WatchedBackend(LocalFs(blobs.folder), refuse)
+    cache = open_cache(blobs, tmp_path / "cache", kind=kind, capacity=size // 2, policy=plain_lru(), backend=backend)
+    kept = ready_rows(cache)
+    assert size // 4 < cache.stored <= size // 2
+    read_chunks(cache, blobs, kept)
+    assert_at_rest(cache)
+    cache.close()
 
 
 def test_pages_are_shared(tmp_path: Path) -> None:

@@ -1,15 +1,14 @@
-"""Chunks that are read in small pieces: decoded once a thread, and again when the file was written to."""
+"""Chunks that are read in small pieces: decoded once by a thread that reads nothing else meanwhile."""
 
 from __future__ import annotations
 
-import os
 import random
-import time
 from pathlib import Path
 
 import pytest
 
 from storage.cache import FileCache
+from storage.codec import buffer
 from storage.image.decode import Decoder
 from storage.testing.blobs import Made, open_cache
 from storage.testing.machine import BLOBS, KINDS
@@ -28,39 +27,58 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
 
 @pytest.fixture(params=CHECKED)
 def cache(request: pytest.FixtureRequest, made: Made, tmp_path: Path) -> FileCache:
-    """A cache that holds all of it, written a while ago."""
-    cache = open_cache(made, tmp_path / "cache", kind=KINDS[request.param])
-    cache.fetch(range(8))
-    long_ago = time.time() - 10
-    os.utime(cache.files[0].path, (long_ago, long_ago))
-    return cache
+    """An empty cache."""
+    return open_cache(made, tmp_path / "cache", kind=KINDS[request.param])
 
 
 def read_piece(cache: FileCache, row: int, at: int) -> bytes:
     """4 KiB of a chunk."""
-    buffer = bytearray(PIECE)
-    cache.read([row], [at], [PIECE], [buffer])
-    return bytes(buffer)
+    piece = bytearray(PIECE)
+    cache.read([row], [at], [PIECE], [piece])
+    return bytes(piece)
 
 
-def test_decoded_once(cache: FileCache, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All pieces of a chunk, one after the other, have it verified once, and are right."""
-    verified: list[int] = []
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Chunks that were verified."""
+    rows: list[int] = []
     verify = Decoder.verify
-    monkeypatch.setattr(Decoder, "verify", lambda *asked: [verified.append(asked[2]), verify(*asked)])
+    monkeypatch.setattr(Decoder, "verify", lambda *asked: [rows.append(asked[2]), verify(*asked)])
+    return rows
+
+
+def read_all(cache: FileCache, made: Made) -> None:
+    """Every chunk, piece by piece."""
     for row in range(8):
         pieces = [read_piece(cache, row, at) for at in range(0, CHUNK, PIECE)]
         assert b"".join(pieces) == made.contents[row]
-    assert verified == list(range(8))
     cache.close()
 
 
-def test_spoilt_between_pieces(cache: FileCache, made: Made) -> None:
-    """A chunk whose file is spoilt while it is read in pieces is fetched again at the next piece, and right."""
-    assert read_piece(cache, 5, 0) == made.contents[5][:PIECE]
+def test_decoded_once(cache: FileCache, made: Made, verified: list[int]) -> None:
+    """All pieces of a chunk that is there, one after the other, have it verified once, and are right."""
+    cache.fetch(range(8))
+    verified.clear()
+    read_all(cache, made)
+    assert verified == list(range(8))
+
+
+@pytest.mark.parametrize("made", ["alone"], indirect=True)
+def test_not_decoded_after_fetching(cache: FileCache, made: Made, verified: list[int]) -> None:
+    """A chunk that was fetched for its first piece is verified for that, and not for the others."""
+    read_all(cache, made)
+    assert verified == list(range(8))
+
+
+def test_spoilt_between_reads(cache: FileCache, made: Made) -> None:
+    """A chunk whose file is spoilt after it was read is right; fetched again once those buffers were used."""
+    cache.fetch(range(8))
+    assert read_piece(cache, 7, 0) == made.contents[7][:PIECE]
     path = cache.files[0].path
     path.write_bytes(bytes(path.stat().st_size))
-    assert read_piece(cache, 5, PIECE) == made.contents[5][PIECE : 2 * PIECE]
+    assert read_piece(cache, 7, PIECE) == made.contents[7][PIECE : 2 * PIECE]
+    assert cache.metrics()["entries_count"] == 8
+    buffer("decoded", 0)
+    assert read_piece(cache, 7, PIECE) == made.contents[7][PIECE : 2 * PIECE]
     assert cache.metrics()["entries_count"] == 9
-    assert path.read_bytes().strip(b"\0")
     cache.close()
