@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from storage.backend import LINKS
 from storage.events import Recorder, audit
 from storage.factory import open_store
 from storage.image import open_image
 from tests.workbench.replay.test_live import reads_of
 from workbench.policy import amplify, prefetch
-from workbench.replay import Settings, Workload, decisions, replay
+from workbench.replay import Settings, Workload, decisions, replay, run_live
 from workbench.replay._settings import amplify_of, bind_prefetch
 
 REACTIVE = {name: prefetch.get(name) for name in ("obl", "sequential", "directory", "markov", "pg", "mithril")}
@@ -67,6 +68,19 @@ def test_suggested_the_same(image_dir: Path, tmp_path: Path, name: str) -> None:
     assert ranges(replayed) == ranges(live)
     if name in ("obl", "span", "directory"):
         assert len(ranges(live)["prefetch"]) > 0
+
+
+@pytest.mark.parametrize("name", list(REACTIVE))
+def test_of_many_readers(image_dir: Path, name: str) -> None:
+    """Of four readers at once the books balance, and no chunk is fetched twice, whoever asked for it."""
+    reads = reads_of(image_dir, 80, seed=8)
+    threads = pa.array(np.arange(80, dtype=np.int32) % 4)
+    reads = reads.set_column(reads.column_names.index("thread"), "thread", threads)
+    live = run_live(image_dir, reads, Settings(prefetch=REACTIVE[name], prefetch_workers=2, link=LINKS["lan"]))
+    assert audit(live.events).asked == pc.sum(reads["length"]).as_py()
+    fetched = live.events.to_pandas().query("kind == 'fetch' and chunk >= 0 and cause != 'meta'")
+    assert len(fetched) > 0
+    assert not fetched["chunk"].duplicated().any()
 
 
 def ranges(events: pa.Table) -> dict[str, list[tuple[int, ...]]]:
