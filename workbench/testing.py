@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.plan import COMPLETE, FETCH, READY, SERVE, Decider, Layout, Policy, Segments, plan_options, rerun
 from storage.testing.policies import PolicyConformance, misses
 from workbench.policy import EvictionPolicy
+from workbench.policy._hits import InBulk
 from workbench.simulate import ObjectTrace, simulate
 
 __all__ = ["EvictionConformance"]
@@ -52,6 +54,11 @@ class EvictionConformance(PolicyConformance):
         assert outcome.misses == misses(*self.make(len(known)), known, capacity, objects)
         assert simulate(trace, self.policy, capacity) == outcome
 
+    def test_hits_at_once(self) -> None:
+        """Hits that are told many at a time, by compiled code where it is compiled, are as good as told one by one."""
+        hits = np.random.default_rng(1).integers(0, _OBJECTS, 600)
+        assert _order(self, [hits[at : at + 1] for at in range(len(hits))]) == _order(self, [hits])
+
     @_settings
     @given(_REQUESTS, _SIZES, st.integers(1, 30))
     def test_live_as_simulated(self, requests: list[int], sizes: list[int], capacity: int) -> None:
@@ -62,6 +69,19 @@ class EvictionConformance(PolicyConformance):
         assert sum(fetched) == simulate(trace, self.policy, capacity).misses
         journal = list(live.journal or ())
         assert rerun(journal, _decider(self, known, capacity)) == len(journal)
+
+
+def _order(suite: EvictionConformance, told: Sequence[npt.NDArray[np.int64]]) -> list[int]:
+    """In which order all chunks go, after hits that are told in so many pieces."""
+    table = suite.table()
+    for chunk in range(_OBJECTS):
+        table.admit(chunk)
+    functions = table.functions
+    if isinstance(functions, InBulk):
+        functions.wait()
+    for hits in told:
+        functions.on_hits(table.ints, table.floats, hits)
+    return table.drain()
 
 
 def _decider(suite: EvictionConformance, sizes: list[int], capacity: int) -> Decider:

@@ -117,7 +117,7 @@ class DummyCache:
         try:
             transfer = self._readers[blob].read_into(data, start)
         finally:
-            self.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
+            self.log.request(begun, read_id, fetch_id, blob, start, transfer)
 
     def _refetch(self, row: int, base: int, data: memoryview, read_id: int) -> Fetched:
         """Ask once more for what does not verify, as it may have been spoilt on its way; the error of that is final."""

@@ -156,13 +156,9 @@ class Executor:
         pos, stop = read.span.start, read.span.stop
         try:
             while pos < stop:
-                blob, first = self._blob[rows[pos]], pos
-                while pos < stop and self._blob[rows[pos]] == blob:
-                    pos += 1
-                run, pos = rows[first:pos], first
-                for plain in self._cache.files[blob].chunks(run):
-                    cursor.put(plain[offsets[pos] : offsets[pos] + lengths[pos]])
-                    pos += 1
+                plain = self._cache.files[self._blob[rows[pos]]].chunk(rows[pos])
+                cursor.put(plain[offsets[pos] : offsets[pos] + lengths[pos]])
+                pos += 1
         except (CacheError, IntegrityError):
             return pos
         return stop
@@ -206,7 +202,7 @@ class Executor:
             tried[row] = 1
             if self._status[row] == ABSENT and self._known[row] and self._cache.files[blob].fd >= 0:
                 with contextlib.suppress(StorageError):
-                    next(self._cache.files[blob].chunks((row,)))
+                    self._cache.files[blob].check(row)
                     with self._cache.changed:
                         if self._cache.decider.found(row):
                             self._cache.counted.whole_hits += 1

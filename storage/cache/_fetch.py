@@ -48,14 +48,14 @@ class Fetcher:
         rows = read.chunks
         fetch_id = next(self._ids)
         begun = time.monotonic_ns()
-        data = self._request(rows, read_id, fetch_id, source)
+        data, received = self._request(rows, read_id, fetch_id, source)
         with cache.changed:
             status = cache.decider.state.status
             there = {row: status[row] in (READY, STORING) for row in rows}
             victims = cache.decider.arrive(read)
             admitted = {row for row in rows if cache.decider.is_mine(read, row, STORING)}
         self.evict(victims)
-        self._log_chunks(read, read_id, fetch_id, begun, there, admitted)
+        self._log_chunks(read, read_id, fetch_id, begun, there, admitted, len(data) - received)
         persisted = self._decode(read, cursor, read_id, fetch_id, data, admitted)
         with cache.changed:
             if persisted:
@@ -70,24 +70,26 @@ class Fetcher:
     def passed_by(self, begun: int, blob: int, offset: int, length: int) -> None:
         """Bytes of a stream were received for nothing."""
         fetch_id = next(self._ids)
-        self._cache.log.request(begun, -1, fetch_id, blob, offset, length, Transfer(length, 0))
+        self._cache.log.request(begun, -1, fetch_id, blob, offset, Transfer(length, 0))
         self._cache.log.fetched(begun, -1, fetch_id, blob, -1, (offset, length), Cause.GAP, 0, False)
 
-    def _request(self, rows: range, read_id: int, fetch_id: int, source: BlobReader | None) -> memoryview:
+    def _request(self, rows: range, read_id: int, fetch_id: int, source: BlobReader | None) -> tuple[memoryview, int]:
+        """The bytes of chunks, and how many of them came now."""
         blob, start = self._blob[rows.start], self._start[rows.start]
         data = buffer("fetched", self._end[rows[-1]] - start)
-        self._read_into(data, blob, start, read_id, fetch_id, source)
-        return data
+        return data, self._read_into(data, blob, start, read_id, fetch_id, source)
 
     def _read_into(
         self, data: memoryview, blob: int, start: int, read_id: int, fetch_id: int, source: BlobReader | None = None
-    ) -> None:
+    ) -> int:
         begun = time.monotonic_ns()
         transfer: Transfer | None = None
         try:
             transfer = (self.readers[blob] if source is None else source).read_into(data, start)
+            start += len(data) - transfer.received  # what a stream brought before is not received again
         finally:
-            self._cache.log.request(begun, read_id, fetch_id, blob, start, len(data), transfer)
+            self._cache.log.request(begun, read_id, fetch_id, blob, start, transfer)
+        return transfer.received
 
     def _refetch(self, row: int, base: int, data: memoryview, read_id: int) -> Fetched:
         """Ask once more for what does not verify, as it may have been spoilt on its way; the error of that is final."""
@@ -135,6 +137,7 @@ class Fetcher:
                     whole = None if self._unit[row] == put else data[self._start[row] - base : self._end[row] - base]
                     file.put(row, plain, whole)
                     put = self._unit[row]
+                    file.hold(row, plain, fetched)
                     written.append(row)
                 except CacheError as error:
                     self._not_kept(row, read_id, fetch_id, error)
@@ -192,13 +195,20 @@ class Fetcher:
                     cache.changed.notify_all()
 
     def _log_chunks(
-        self, read: Read, read_id: int, fetch_id: int, begun: int, there: dict[int, bool], admitted: set[int]
+        self,
+        read: Read,
+        read_id: int,
+        fetch_id: int,
+        begun: int,
+        there: dict[int, bool],
+        admitted: set[int],
+        known: int,
     ) -> None:
-        """A row for each chunk, and for each gap between chunks, of a request."""
+        """A row for each chunk, and for each gap between chunks, of a request; its first `known` bytes came before."""
         if self._cache.log.recorder is None:
             return
         pos, end, start, paying = read.span.start, read.span.stop, self._start[read.chunks.start], -1
-        blob, unit, expected = self._blob[read.chunks.start], -1, start
+        blob, unit, expected = self._blob[read.chunks.start], -1, start + known
         log = self._cache.log.fetched
         for row in read.chunks:
             listed = pos < end and read.segments.chunk[pos] == row

@@ -321,7 +321,7 @@ class FileCache:
         start = 0 if self._recorder is None else time.monotonic_ns()
         cursor, blob = Cursor([buffer], length), self._blob[row]
         try:
-            plain = next(self.files[blob].chunks((row,)))
+            plain = self.files[blob].chunk(row)
         except (CacheError, IntegrityError):
             return -1
         cursor.put(plain[offset : offset + length])

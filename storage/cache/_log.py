@@ -130,7 +130,7 @@ class Log:
         )
 
     def request(
-        self, start: int, read_id: int, fetch_id: int, blob: int, offset: int, length: int, transfer: Transfer | None
+        self, start: int, read_id: int, fetch_id: int, blob: int, offset: int, transfer: Transfer | None
     ) -> None:
         """A range read from the backend; `transfer` is None when it failed: then all of it was waiting for a byte."""
         if self.recorder is not None:

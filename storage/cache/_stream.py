@@ -54,12 +54,12 @@ class _Window:
         return self.start + len(self.data)
 
     def read_into(self, buffer: memoryview, offset: int) -> Transfer:
-        """Bytes that are in the window."""
-        at = offset - self.start
+        """Bytes that are in the window; those that were used before were received then."""
+        at, end, used = offset - self.start, offset + len(buffer), self._used
         with memoryview(self.data) as data:
             buffer[:] = data[at : at + len(buffer)]
-        self._use(offset, offset + len(buffer))
-        return Transfer(len(buffer), 0)
+        self._use(offset, end)
+        return Transfer(max(end - max(offset, used), 0), 0)
 
     def drop(self, end: int) -> int:
         """Forget what lies before `end`; how much went by since the last time that was never used."""

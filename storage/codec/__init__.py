@@ -1,8 +1,8 @@
 """Compression, encryption, digests and checksums, by their ids on disk."""
 
-from storage.codec._buffers import buffer, new_pages
+from storage.codec._buffers import buffer, new_pages, recall, remember
 from storage.codec._cipher import Cipher, decrypt, encrypt
-from storage.codec._compress import Compressor, compress, compress_all, decompress_into
+from storage.codec._compress import Compressor, bound, compress, compress_into, decompress_into
 from storage.codec._digest import Digester, crc32c, digest, digest_all
 from storage.codec._libz import WINDOW
 from storage.codec._pages import PAGE_SIZE, PageCipher
@@ -19,9 +19,10 @@ __all__ = [
     "PageCipher",
     "Pieces",
     "ZranReader",
+    "bound",
     "buffer",
     "compress",
-    "compress_all",
+    "compress_into",
     "crc32c",
     "decompress_into",
     "decrypt",
@@ -30,4 +31,6 @@ __all__ = [
     "encrypt",
     "inflate_piece",
     "new_pages",
+    "recall",
+    "remember",
 ]

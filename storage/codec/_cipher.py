@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from storage.codec._buffers import buffer
 from storage.codec._named import Named
 from storage.errors import FormatError, UnsupportedError
 
@@ -52,7 +53,7 @@ def encrypt(cipher: Cipher, key: bytes, iv: bytes, data: bytes | memoryview) -> 
 
 
 def decrypt(cipher: Cipher, key: bytes, iv: bytes, data: bytes | memoryview) -> bytes | memoryview:
-    """`data` decrypted, and its padding taken off.
+    """`data` decrypted, and its padding taken off; valid until the next call in this thread.
 
     Raises
     ------
@@ -65,12 +66,12 @@ def decrypt(cipher: Cipher, key: bytes, iv: bytes, data: bytes | memoryview) -> 
         return data
     if len(data) < _UNIT:
         raise FormatError(f"{len(data)} bytes are too few for {cipher} data")
-    context = _context(cipher, key, iv).decryptor()
-    plain = context.update(data) + context.finalize()
+    plain = buffer("decrypted", len(data) + _UNIT - 1)  # as much room as the library asks for
+    plain = plain[: _context(cipher, key, iv).decryptor().update_into(data, plain)]
     # Bytes that end like padding by chance are told apart by the rest of it.
     missing = plain[_UNIT - 1]
     padding = bytes([missing]) * missing + _PADDING_MAGIC
-    if len(plain) == PADDED_SIZE and missing < _UNIT and plain.endswith(padding):
+    if len(plain) == PADDED_SIZE and missing < _UNIT and plain[-len(padding) :] == padding:
         return plain[: _UNIT - missing]
     return plain
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cramjam
 import zstandard
@@ -16,7 +16,7 @@ from storage.codec._buffers import buffer
 from storage.codec._named import Named
 from storage.errors import FormatError
 
-__all__ = ["Compressor", "compress", "compress_all", "decompress_into"]
+__all__ = ["Compressor", "bound", "compress", "compress_into", "decompress_into"]
 
 _ZSTD_LEVEL = 3
 _local = threading.local()
@@ -31,26 +31,31 @@ class Compressor(Named):
     ZSTD = 3
 
 
+def bound(size: int) -> int:
+    """How long `size` bytes may become when they are compressed."""
+    return size + size // 255 + 64
+
+
 def compress(compressor: Compressor, data: bytes | bytearray | memoryview) -> bytes:
     """`data` compressed, whether or not that makes it smaller."""
-    if compressor is Compressor.ZSTD:
-        # Sizes and no checksum in the frame, as zstd's bulk interface has it.
-        return _zstd_compressor().compress(data)
+    target = buffer("compressed", bound(len(data)))
+    return bytes(target[: compress_into(compressor, data, target)])
+
+
+def compress_into(compressor: Compressor, data: bytes | bytearray | memoryview, target: memoryview) -> int:
+    """Compress `data` into `target`, which has its `bound` of room; returns how long it is there."""
     if compressor is Compressor.LZ4_BLOCK:
         # Not the lz4 package, whose build of the library gives other bytes than the reference.
-        target = buffer("compressed", cramjam.lz4.compress_block_bound(data))
-        return bytes(target[: cramjam.lz4.compress_block_into(data, target, store_size=False)])
-    if compressor is Compressor.GZIP:
-        return zlib.compress(data, wbits=31)
-    return bytes(data)
-
-
-def compress_all(compressor: Compressor, datas: list[bytes | bytearray | memoryview]) -> Sequence[bytes | memoryview]:
-    """Each of `datas` as `compress` has it; zstd lets go of the GIL once, and not for each."""
-    if compressor is Compressor.ZSTD and datas:
-        segments = _zstd_compressor().multi_compress_to_buffer(datas)
-        return [segments[at].tobytes() for at in range(len(datas))]
-    return [compress(compressor, data) for data in datas]
+        return int(cramjam.lz4.compress_block_into(data, target, store_size=False))
+    if compressor is Compressor.ZSTD:
+        # Sizes and no checksum in the frame, as zstd's bulk interface has it.
+        packed = _zstd_compressor().compress(data)
+    elif compressor is Compressor.GZIP:
+        packed = zlib.compress(data, wbits=31)
+    else:
+        packed = bytes(data)
+    target[: len(packed)] = packed
+    return len(packed)
 
 
 def decompress_into(compressor: Compressor, source: memoryview, target: memoryview) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
+import numpy as np
+
 from storage.codec._libz import BLOCK, BUFFER_ERROR, GZIP, OK, RAW, STREAM_END, WINDOW, Inflate
 from storage.errors import FormatError
 
@@ -49,14 +51,14 @@ def inflate_piece(context: InflateContext, stored: memoryview, plain: memoryview
     """
     if context.bits > 7 or len(context.window) > WINDOW:
         raise FormatError(f"an inflate context has {context.bits} bits and a window of {len(context.window)}")
-    source = bytes(stored)
+    source = np.frombuffer(stored, np.uint8)  # which has an address, be it of bytes or of a buffer
     target = (ctypes.c_char * len(plain)).from_buffer(plain) if len(plain) else None
     inflate = Inflate(RAW)
     stream = inflate.stream
     if context.bits:
         inflate.prime(context.bits, context.byte)
     inflate.set_dictionary(bytes(context.window))
-    stream.next_in = ctypes.cast(ctypes.c_char_p(source), ctypes.c_void_p)
+    stream.next_in = source.ctypes.data
     stream.avail_in = len(source)
     stream.next_out = ctypes.addressof(target) if target is not None else None
     stream.avail_out = len(plain)

@@ -38,13 +38,13 @@ def read_blob_meta(raw: bytes | memoryview, info: BlobInfo) -> BlobMeta:
     view = memoryview(raw)
     plain = bytearray(-(-info.meta_ci_uncompressed_size // _BLOCK) * _BLOCK)
     try:
+        header = bytes(_decrypted(view[info.meta_ci_compressed_size :], info))
         array = _decrypted(view[: info.meta_ci_compressed_size], info)
-        header = _decrypted(view[info.meta_ci_compressed_size :], info)
         if info.meta_ci_uncompressed_size:
             decompress_into(info.meta_ci_compressor, array, memoryview(plain)[: info.meta_ci_uncompressed_size])
     except FormatError as error:
         raise FormatError(f"blob.meta: {error.message}", blob=info.blob_id, offset=info.meta_ci_offset) from error
-    return load_blob_meta_file(bytes(plain) + bytes(header), info)
+    return load_blob_meta_file(bytes(plain) + header, info)
 
 
 def _decrypted(data: memoryview, info: BlobInfo) -> memoryview:

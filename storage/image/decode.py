@@ -78,14 +78,14 @@ class Decoder:
 class Fetched:
     """A range of a blob, fetched. To be asked for chunks in ascending order, by one thread."""
 
-    __slots__ = ("_base", "_data", "_decoder", "_info", "_plain", "_unit")
+    __slots__ = ("_base", "_data", "_decoder", "_info", "_plain", "_unit", "_verified")
 
     def __init__(self, decoder: Decoder, info: BlobInfo, base: int, data: memoryview) -> None:
         self._decoder = decoder
         self._info = info
         self._base = base
         self._data = data
-        self._unit = -1
+        self._unit = self._verified = -1
         self._plain: memoryview | StorageError = data
 
     def chunk(self, row: int) -> memoryview:
@@ -105,7 +105,9 @@ class Fetched:
             raise self._plain
         first, size = int(decoder.chunks.unit_offset[row]), int(decoder.chunks.uncompressed_size[row])
         plain = self._plain[first : first + size]
-        decoder.verify(self._info, row, plain)
+        if row != self._verified:
+            decoder.verify(self._info, row, plain)
+            self._verified = row
         return plain
 
     def _decode(self, row: int) -> memoryview | StorageError:

@@ -157,16 +157,15 @@ class Decider:
         if not self.noted:
             return
         count = len(self.noted)  # more may come meanwhile
-        rows, status = self.noted[:count], self.state.status
+        rows = np.array(self.noted[:count], np.int64)
         del self.noted[:count]
-        self.hits([row for row in rows if status[row] == READY])
+        self.hits(rows[np.asarray(self.state.status)[rows] == READY])
 
-    def hits(self, chunks: Sequence[int]) -> None:
+    def hits(self, chunks: Sequence[int] | npt.NDArray[np.int64]) -> None:
         """Ready chunks were served, none of them pinned."""
-        on_hit, ints, floats = self.policy.on_hit, self.state.ints, self.state.floats
-        for chunk in chunks:
-            on_hit(ints, floats, chunk)
-        self._write("hits", tuple(chunks) if self.journal is not None else (), None)
+        rows = np.asarray(chunks, np.int64)
+        self.policy.on_hits(self.state.ints, self.state.floats, rows)
+        self._write("hits", tuple(rows.tolist()) if self.journal is not None else (), None)
 
     def served(self, read: Read) -> None:
         """A SERVE was done."""

@@ -221,6 +221,8 @@ class Policy(NamedTuple):
 
     The sixth is there where an admission policy is: ``admits(ints, floats, chunk) -> 0 or 1`` is asked
     once for each newcomer that came and could be stored, before room is made.
+
+    A live store tells of several hits at once, `on_hits`; who can do that faster overrides it.
     """
 
     init: Callable[..., None]
@@ -229,6 +231,12 @@ class Policy(NamedTuple):
     victim: Callable[..., int]
     on_remove: Callable[..., None]
     admits: Callable[..., int] = _admit_all
+
+    def on_hits(self, ints: Array, floats: Array, chunks: npt.NDArray[np.int64]) -> None:
+        """Tell of hits, one after the other."""
+        on_hit = self.on_hit
+        for chunk in chunks.tolist():
+            on_hit(ints, floats, chunk)
 
 
 class Segments(NamedTuple):

@@ -78,6 +78,14 @@ class Table:
         self.functions.on_remove(self.ints, self.floats, chunk)
         self.held.remove(chunk)
 
+    def drain(self) -> list[int]:
+        """Remove one victim after the other, until there is none; who they were."""
+        gone = []
+        while (victim := self.victim()) >= 0:
+            self.remove(victim)
+            gone.append(victim)
+        return gone
+
     def use(self, chunk: int) -> bool:
         """Serve a chunk, having admitted it first if it was not in and there is room to be made; true for a hit."""
         if chunk in self.held:
@@ -131,15 +139,12 @@ class PolicyConformance:
         """Every chunk is a victim sooner or later, and each once."""
         if not self.evicts:
             return
-        table, gone = self.table(), []
+        table = self.table()
         for chunk in range(_CHUNKS):
             table.admit(chunk)
             if chunk % 2:
                 table.hit(chunk)
-        while (victim := table.victim()) >= 0:
-            table.remove(victim)
-            gone.append(victim)
-        assert sorted(gone) == list(range(_CHUNKS))
+        assert sorted(table.drain()) == list(range(_CHUNKS))
 
     def test_asking_twice_changes_nothing(self) -> None:
         """Who is asked for a victim again, and nothing happened in between, names the same."""

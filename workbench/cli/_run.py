@@ -22,6 +22,7 @@ from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
 from workbench.cli._settings import (
     amplify_option,
+    clients_option,
     guarded,
     link_option,
     replay_options,
@@ -122,7 +123,7 @@ def record_command(
 @click.option("--image", type=click.Path(path_type=Path), help="The image, or another layout of it.")
 @click.option("--untimed", is_flag=True, help="Count hits and misses of a trace of objects, without an image.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Of such a trace; by default as it is named.")
-@click.option("--clients", type=click.IntRange(1), default=1, help="Machines that start it at once, over one link.")
+@clients_option
 @click.option("--any-image", is_flag=True, help="Take a trace that was recorded on another image of the same files.")
 @click.option("--json", "as_json", is_flag=True, help="Totals and the split of time as JSON.")
 @settings_options

@@ -12,7 +12,16 @@ from workbench.cli._types import CACHE_SIZE, SIZE, Share, bytes_of
 from workbench.policy import amplify
 from workbench.replay import LOOPS, PREFETCH
 
-__all__ = ["amplify_option", "guarded", "link_option", "replay_options", "settings_options", "watermarks_of"]
+__all__ = [
+    "amplify_option",
+    "clients_option",
+    "guarded",
+    "link_option",
+    "loop_option",
+    "replay_options",
+    "settings_options",
+    "watermarks_of",
+]
 
 _ADMISSIONS = "all, tinylfu, size=128KiB (up to that) or probabilistic=0.5."
 
@@ -31,6 +40,10 @@ class _Amplify(click.ParamType):
 _AMPLIFY, _PREFETCH = ", ".join(amplify.names()), ", ".join(PREFETCH)
 
 amplify_option = click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io.")
+clients_option = click.option(
+    "--clients", type=click.IntRange(1), default=1, help="Machines that start it at once, over one link."
+)
+loop_option = click.option("--loop", type=click.Choice(LOOPS), default="closed", help="open: at recorded times.")
 link_option = click.option("--link", type=LINK, default="rtt=20ms,bw=200Mbit", show_default=True)
 
 
@@ -58,7 +71,7 @@ def replay_options(command: Any) -> Any:
             click.option("--prefetch", default="none", show_default=True, help=f"{_PREFETCH}, or paths=/a:/b."),
             click.option("--prefetch-workers", type=click.IntRange(1), default=1, help="How many fetch it."),
             click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for."),
-            click.option("--loop", type=click.Choice(LOOPS), default="closed", help="open: at recorded times."),
+            loop_option,
             click.option("--high", type=CACHE_SIZE, help="Evict when more is stored: 1GiB, or 90% of the cache size,"),
             click.option("--low", type=CACHE_SIZE, help="and down to this; by default no lower than there must be."),
             click.option("--warm-up", type=click.IntRange(0), default=0, help="Reads before anything counts."),

@@ -19,9 +19,9 @@ from workbench.cli._figures import column_table, figure, title
 from workbench.cli._link import LINK
 from workbench.cli._main import example, group
 from workbench.cli._options import meter
-from workbench.cli._settings import amplify_option, guarded, settings_options
+from workbench.cli._settings import amplify_option, clients_option, guarded, loop_option, settings_options
 from workbench.cli._types import SIZE, Share, bytes_of
-from workbench.replay import PREFETCH, Settings, Validation, Workload, validate
+from workbench.replay import PREFETCH, Settings, Validation, Workload, fleet, validate
 from workbench.trace import check_image, read_reads
 
 __all__: list[str] = []
@@ -33,6 +33,7 @@ __all__: list[str] = []
         "workbench validate trace/reads.parquet --image image --link rtt=20ms,bw=200Mbit",
         "workbench validate trace/reads.parquet --image image --link lan --amplify 128KiB --fit-amplify 1MiB",
         "workbench validate trace/reads.parquet --image image --config nydusd.toml --eviction lru --cache-size 50%",
+        "workbench validate trace/reads.parquet --image image --link lan --clients 4 --loop open",
     ),
 )
 @click.argument("trace", metavar="TRACE", type=click.Path(path_type=Path))
@@ -43,6 +44,8 @@ __all__: list[str] = []
 @click.option("--fit-amplify", type=SIZE, help="amplify_io of the run that costs are taken from; by default the same.")
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@clients_option
+@loop_option
 @settings_options
 @amplify_option
 def validate_command(
@@ -54,6 +57,8 @@ def validate_command(
     fit_amplify: int | None,
     runs: int,
     as_json: bool,
+    clients: int,
+    loop: str,
     eviction: str,
     admission: str,
     cache_size: int | Share | None,
@@ -68,13 +73,14 @@ def validate_command(
     eviction = guarded(eviction, admission, cache_size)
     reads, opened = read_reads(trace), open_image(image)
     check_image(reads, opened.bootstrap_digest, trace)
-    touched = Workload.from_reads(reads, opened).touched_bytes
-    capacity = None if cache_size is None else bytes_of(cache_size, touched)
-    ours = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch)
+    workload = Workload.from_reads(reads, opened)
+    capacity = None if cache_size is None else bytes_of(cache_size, workload.touched_bytes)
+    ours = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch, loop=loop)
     ours = ours if link is None else replace(ours, link=link)
     other = ours if fit_amplify is None else replace(ours, amplify_io=fit_amplify)
     backend = _backend(image, config, link)
-    found = validate(image, reads, ours, backend=backend, fitted_on=other, runs=runs)
+    workload = fleet([workload] * clients) if clients > 1 else workload
+    found = validate(image, workload, ours, backend=backend, fitted_on=other, runs=runs)
     if as_json:
         print(json.dumps(_as_dict(found)))
     else:
@@ -100,17 +106,25 @@ def _backend(image: Path, config: Path | None, link: Link | None) -> BlobBackend
 def _as_dict(found: Validation) -> dict[str, Any]:
     measures = found.table.to_dict("index")
     fitted = {"link": vars(found.settings.link), "cpu": vars(found.settings.cpu)}
-    return {"measures": measures, "identical": found.identical, "worst": found.worst, **fitted}
+    said = {"identical": found.identical, "in_range": found.is_in_range(), "worst": found.worst}
+    return {"measures": measures, **said, **fitted}
 
 
 def _table(found: Validation) -> Table:
-    table = column_table(("", "live", "replayed", "off"))
+    table = column_table(("", "live", "replayed", "off", "least", "most"))
     for measure, row in found.table.to_dict("index").items():
         name = str(measure)
-        values = (figure(name, row[it] if name.endswith("_ns") else int(row[it])) for it in ("live", "replayed"))
-        table.add_row(title(name), *values, f"{row['off']:+.1%}")
+        live, replayed, least, most = (
+            figure(name, row[it] if name.endswith("_ns") else int(row[it]))
+            for it in ("live", "replayed", "least", "most")
+        )
+        table.add_row(title(name), live, replayed, f"{row['off']:+.1%}", least, most)
     return table
 
 
 def _verdict(found: Validation) -> str:
-    return f"\ndecisions identical: {'yes' if found.identical else 'no'}; most off: {title(found.worst)}"
+    identical, in_range = ("yes" if it else "no" for it in (found.identical, found.is_in_range()))
+    return (
+        f"\ndecisions identical: {identical}; most off: {title(found.worst)}\n"
+        f"live within 5 % of the range of {len(found.replays)} replays that are as late as the machine: {in_range}"
+    )

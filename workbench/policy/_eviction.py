@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from storage.plan import Policy
+from storage.plan import Policy, keep_all
+from workbench.policy._hits import InBulk
 
 __all__ = ["EvictionPolicy"]
 
@@ -28,7 +29,8 @@ class EvictionPolicy:
     arena
         From a count of chunks to the lengths of the int64 and the float64 arena.
     functions
-        See `storage.plan.Policy`; in numba's subset, or bring a `compiler` that needs no such thing.
+        See `storage.plan.Policy`; in numba's subset, or bring a `compiler` that needs no such thing. Those that are to
+        be compiled tell a live store's hits in bulk, see `InBulk`.
     compiler
         Makes the functions that compiled code calls.
     errors
@@ -56,6 +58,11 @@ class EvictionPolicy:
     offline: bool = False
     specialised: bool = False
     narrow: bool = False
+
+    def __post_init__(self) -> None:
+        """Have many hits told at once by compiled code, where there is any."""
+        if not self.interpreted and self.functions is not keep_all:  # which learns nothing from them
+            object.__setattr__(self, "functions", InBulk(*self.functions))
 
     def compiled(self) -> Policy:
         """The same five as function values of one type, which compiled code calls without being compiled for them."""

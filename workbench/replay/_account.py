@@ -9,6 +9,7 @@ from storage.plan import PREFETCH, READY, STORING, Reg, payer
 from workbench.replay._world import Count, Log, Request, World
 
 __all__ = [
+    "asked_by",
     "count_arrival",
     "count_evicted",
     "count_fetched",
@@ -70,6 +71,14 @@ def _reader(world: World, actor: int) -> int:
     return int(world.actors.job[actor])
 
 
+def asked_by(world: World, read: int) -> int:
+    """Bytes that a read asks for."""
+    size = 0
+    for pos in range(world.trace.first[read], world.trace.first[read + 1]):
+        size += world.segments.length[pos]
+    return int(size)
+
+
 def cut_warm_up(world: World, t: int) -> None:
     """What was counted so far does not count."""
     world.count[Count.CUT] = t
@@ -86,7 +95,7 @@ def count_read(world: World, actor: int, read: int, outcome: int) -> None:
         _READ,
         0,
         actor,
-        out.start[read],
+        world.actors.began[actor],
         out.dur[read],
         0,
         read,
@@ -95,7 +104,7 @@ def count_read(world: World, actor: int, read: int, outcome: int) -> None:
         0,
         0,
         0,
-        world.trace.size[read] if outcome == 0 else 0,
+        asked_by(world, read) if outcome == 0 else 0,
         outcome,
     )
 
@@ -162,9 +171,6 @@ def _end_request(world: World, actor: int, t: int, outcome: int) -> None:
     since, byte = actors.since[actor], actors.byte[actor]
     row = out.requests[fetch]
     row[Request.DUR], row[Request.TTFB] = t - since, byte - since
-    if read >= 0:
-        out.rtt[read] += byte - since
-        out.flow[read] += t - byte
     received = row[Request.LENGTH] if outcome == 0 else 0
     number = _log(
         world, _REQUEST, 0, actor, since, t - since, byte - since, read, fetch,

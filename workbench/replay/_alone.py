@@ -1,4 +1,4 @@
-"""Reads of which nobody else notices anything: one after the other, without a step of the clock between.
+"""Reads of which nobody else notices anything: one thread's after another's, without a step of the clock between.
 
 Does what the planner would, without its registers and pins, and what the link would for the only
 transfer on it. Numba's subset. That it makes no difference is shown by replays that record,
@@ -10,7 +10,7 @@ from __future__ import annotations
 from storage.backend._link import CAP, FOREVER, NEXT, NOW, RTT, SENT, WINDOW, send, tries_of_next
 from storage.plan import ABSENT, BLOCKED, CAPACITY, EXACT, LEAVING, READY, STORING, evicted, spend, take_in
 from workbench.replay._schedule import at
-from workbench.replay._world import Count, Request, World
+from workbench.replay._world import Count, Own, Phase, Request, World
 
 __all__ = ["read_on"]
 
@@ -19,72 +19,89 @@ _SECOND = 1_000_000_000
 
 
 def read_on(world: World, actor: int, t: int) -> int:
-    """Reads of which every chunk is ready, or that fetch one chunk, for as long as nothing else happens.
+    """Reads of which every chunk is ready, or that fetch one chunk, for as long as nothing but such a read is next.
 
-    Pins matter only to an eviction between the start of a read and its end, which takes a request
-    that lands there: where none is under way, none can within a round trip. Returns when the read
-    that it leaves to the planner starts, or -1 if it is not yet time for it.
+    Returns the actor whose read is next and is left to the planner, or -1 if something else is next.
     """
-    model = world.model
-    if model.recording != 0 or model.reactive != 0 or model.open_loop != 0:
-        return t
-    if world.count[Count.BEGUN] <= model.warm_up:
-        return t  # which reads are of the warm-up is told by the turns that they take
+    if _is_watched(world):
+        return actor
     trace, status, state, policy = world.trace, world.state.status, world.state, world.policy
-    first, size, think, chunks = trace.first, trace.size, trace.think, world.segments.chunk
-    start, dur, unread, ints, floats = world.out.start, world.out.dur, world.unread, state.ints, state.floats
-    hit_ns, copy_ns = model.hit, model.copy
-    exact, quiet = world.options.plan == EXACT, _quiet(world)
-    prefetching, single = len(trace.batch_first) > 1, trace.single
-    at(world.schedule, actor, FOREVER)
-    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_CHANGE])
+    first, think, chunks, length = trace.first, trace.think, world.segments.chunk, world.segments.length
+    job, schedule, dur, unread = world.actors.job, world.schedule, world.out.dur, world.unread
+    ints, floats, hit_ns, copy_ns = state.ints, state.floats, world.model.hit, world.model.copy
+    exact, prefetching = world.options.plan == EXACT, len(trace.batch_first) > 1
+    longest, until = _unpinned(world)
     alone = exact and not prefetching and _is_idle(world)
-    read, last, asked, reads, hits = world.actors.job[actor], trace.thread_first[actor + 1] - 1, 0, 0, 0
-    while read < last:
+    asked, reads, hits = 0, 0, 0
+    while True:
+        read = job[actor]
         begin, end = first[read], first[read + 1]
-        if begin == end or not (exact or end - begin == 1):
+        if read + 1 == trace.thread_first[actor + 1] or begin == end or not (exact or end - begin == 1):
             break
-        pos = begin
+        pos, size = begin, 0
         while pos < end and status[chunks[pos]] == READY:
+            size += length[pos]
             pos += 1
         if pos == end:
-            cost = hit_ns + (size[read] * copy_ns >> _MIB_SHIFT)
-            if t + cost >= horizon and cost >= quiet:
+            cost = hit_ns + (size * copy_ns >> _MIB_SHIFT)
+            if cost >= longest or t + cost >= until:
                 break
             for pos in range(begin, end):
                 policy.on_hit(ints, floats, chunks[pos])
                 if prefetching and unread[chunks[pos]] != 0:
                     world.count[Count.USED] += 1
                     unread[chunks[pos]] = 0
-            asked += size[read]
+            asked += size
             hits += 1
         else:
-            fetches = alone and end - begin == 1 and single[chunks[begin]] != 0
-            cost = _fetch(world, actor, read, t, horizon) if fetches else -1
+            fetches = alone and end - begin == 1 and world.trace.single[chunks[begin]] != 0
+            cost = _fetch(world, actor, read, t) if fetches else -1
             if cost < 0:
                 break
-        start[read] = t
         dur[read] = cost
         reads += 1
-        read += 1
-        t += cost + think[read]
-        if t >= horizon:
+        job[actor] = read + 1
+        at(schedule, actor, t + cost + think[read + 1])
+        actor = schedule.winner[1]
+        t = schedule.time[actor]
+        if not _is_next(world, actor, t):
+            actor = -1
             break
-    world.actors.job[actor] = read
     world.count[Count.BEGUN] += reads
     if prefetching:
         spend(world.budget, asked)
     world.count[Count.HIT] += asked
     world.count[Count.HITS] += hits
-    at(world.schedule, actor, t)
-    return -1 if reads > 0 and t >= horizon else t
+    return int(actor)
 
 
-def _quiet(world: World) -> int:
-    """For how long from now on nothing can be evicted, whatever is asked meanwhile."""
+def _is_watched(world: World) -> bool:
+    """Whether each read is to take its turn: somebody answers it, it is due, or it is of the warm-up."""
+    model = world.model
+    asked = model.recording != 0 or model.reactive != 0 or model.open_loop != 0
+    return bool(asked or world.count[Count.BEGUN] <= model.warm_up)
+
+
+def _is_next(world: World, actor: int, t: int) -> bool:
+    """Whether a turn is that of one of this client's threads that is to read, not at its program's start."""
+    reads = world.actors.phase[actor] == Phase.THINK and world.actors.client[actor] == world.own[Own.CLIENT]
+    return bool(reads and t < world.count[Count.LINK_CHANGE] and t > world.out.began[world.own[Own.PROGRAM] - 1])
+
+
+def _unpinned(world: World) -> tuple[int, int]:
+    """What a hit takes less than, and ends before, so that nothing can be evicted meanwhile that it would have pinned.
+
+    What is evicted makes room for a request that lands: for one under way, at the earliest when its first byte
+    comes or the link changes; for a later one, after a round trip.
+    """
     if world.state.counters[CAPACITY] < 0:
-        return FOREVER
-    return int(world.link.clock[RTT]) if world.count[Count.LANDED] == world.count[Count.REQUESTS] else 0
+        return FOREVER, FOREVER
+    soonest = world.count[Count.LINK_CHANGE]
+    for slot in range(len(world.actors.holder)):
+        actor = world.actors.holder[slot]
+        if actor >= 0:
+            soonest = min(soonest, world.schedule.time[actor])
+    return int(world.link.clock[RTT]), int(soonest)
 
 
 def _is_idle(world: World) -> bool:
@@ -94,11 +111,14 @@ def _is_idle(world: World) -> bool:
     return bool(settled and (clock[WINDOW] == 0 or clock[RTT] == 0))
 
 
-def _fetch(world: World, actor: int, read: int, t: int, horizon: int) -> int:
+def _fetch(world: World, actor: int, read: int, t: int) -> int:
     """One chunk from the backend for a read of it alone; how long the read takes, or -1 if others may notice."""
     pos = world.trace.first[read]
     chunk, clock, requests = world.segments.chunk[pos], world.link.clock, world.out.requests
     length = world.layout.end[chunk] - world.layout.start[chunk]
+    at(world.schedule, actor, FOREVER)
+    horizon = min(world.schedule.time[world.schedule.winner[1]], world.count[Count.LINK_CHANGE])
+    at(world.schedule, actor, t)
     least = t + clock[RTT]
     full = world.count[Count.REQUESTS] + 1 >= len(requests)
     if least >= horizon or full or length == 0 or world.state.status[chunk] != ABSENT:
@@ -129,8 +149,6 @@ def _note(world: World, actor: int, read: int, chunk: int, tries: int, t: int, b
     row[Request.LENGTH] = row[Request.DEMAND] = layout.end[chunk] - layout.start[chunk]
     row[Request.TRIES] = tries
     row[Request.CLIENT] = world.actors.client[actor]
-    out.rtt[read] = byte - t
-    out.flow[read] = landed - byte
     count[Count.REQUESTS] += 1
     count[Count.LANDED] += 1
     count[Count.RETRIES] += tries - 1

@@ -31,7 +31,7 @@ from storage.plan import (
     suggest,
 )
 from workbench._bind import pick
-from workbench.replay._account import count_served, cut_warm_up
+from workbench.replay._account import asked_by, count_served, cut_warm_up
 from workbench.replay._alone import read_on
 from workbench.replay._transfer import admit, ask, come, land, store
 from workbench.replay._turns import end_read, end_wait, load, next_program, put, take_batch, unpark, wake_workers
@@ -88,9 +88,9 @@ def _act(world: World, actor: int, t: int) -> None:
     if phase == Phase.THINK:
         if t == world.out.began[world.own[Own.PROGRAM] - 1] and _look_ahead(world, t):
             return
-        t = read_on(world, actor, t)
-        if t >= 0:
-            _begin_read(world, actor, t)
+        actor = read_on(world, actor, t)
+        if actor >= 0:
+            _begin_read(world, actor, world.schedule.time[actor])
         return
     if phase == Phase.SERVE:
         served(world.state, world.segments, world.actors.reg[actor])
@@ -110,12 +110,12 @@ def _begin_read(world: World, actor: int, t: int) -> None:
     if world.count[Count.BEGUN] == world.model.warm_up:
         cut_warm_up(world, t)
     world.count[Count.BEGUN] += 1
-    out.start[read] = t
+    world.actors.began[actor] = t
     if world.model.open_loop != 0:
-        out.start[read] = out.began[world.own[Own.PROGRAM] - 1] + world.trace.due[read]
-        out.late[read] = t - out.start[read]
+        world.actors.began[actor] = out.began[world.own[Own.PROGRAM] - 1] + world.trace.due[read]
+        out.late[read] = t - world.actors.began[actor]
     first, end = world.trace.first[read], world.trace.first[read + 1]
-    spend(world.budget, world.trace.size[read])
+    spend(world.budget, asked_by(world, read))
     if world.model.reactive != 0:
         _suggest(world, first, end, t)
     load(world, actor, first, end, USER, read)
@@ -180,6 +180,6 @@ def _wait(world: World, actor: int, t: int) -> None:
     reg, exact = world.actors.reg[actor], world.options.plan == EXACT
     world.out.waited[reg[Reg.POS] if exact else reg[Reg.SCAN]] = 1
     world.actors.since[actor] = t
-    world.actors.late[actor] = 1 if world.state.owner[reg[Reg.WAITING]] >= len(world.trace.size) else 0
+    world.actors.late[actor] = 1 if world.state.owner[reg[Reg.WAITING]] >= len(world.trace.think) else 0
     world.own[Own.WAITING] += 1
     put(world, actor, Phase.WAIT, FOREVER if exact else t + _PATIENCE_NS)

@@ -4,79 +4,121 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise, repeat
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from storage.backend import BlobBackend, ShapedBackend
 from storage.cache import FileCache
-from storage.errors import BackendError, StorageError
+from storage.errors import BackendError
 from storage.events import Recorder
 from storage.factory import default_backend, open_store
 from storage.fs import Rafs
-from storage.image import locate, open_image
-from storage.plan import Batches
+from storage.image import Image, locate, open_image
+from storage.plan import Batches, plan_layout
+from workbench.replay._drive import Times, drive, due_of, new_times, sleep_until
 from workbench.replay._settings import Settings, amplify_of, bind_prefetch
 from workbench.replay._workload import Workload
 from workbench.trace import READS
 
-__all__ = ["Live", "run_live"]
+__all__ = ["Live", "laid_over", "run_live"]
 
 _IDS = 1 << 32
 
 
 @dataclass(frozen=True)
 class Live:
-    """Events, reads, and the time to the last read, of a workload that was run."""
+    """A workload that was run.
 
-    events: pa.Table
+    Attributes
+    ----------
+    clients
+        Events of each client.
+    reads
+        In the order of the workload. In an open loop a read counts from when it was due.
+    time_to_last_read_ns
+        From each program's start, summed over programs.
+    late_ns : (reads,) int64
+        By how much its thread began the read later than it was to, be it that it was woken late.
+    """
+
+    clients: tuple[pa.Table, ...]
     reads: pa.Table
     time_to_last_read_ns: int
+    late_ns: npt.NDArray[np.int64]
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """Those of all clients, one after the other."""
+        return _joined(self.clients)
 
 
-def run_live(image: str | Path, trace: pa.Table, settings: Settings, backend: BlobBackend | None = None) -> Live:
-    """Run a workload for real on an empty cache: its programs one after the other, threads with their think times.
+class _Run(NamedTuple):
+    """What the clients of a run share."""
+
+    image: str | Path
+    settings: Settings
+    workload: Workload
+    source: BlobBackend
+    recorders: Sequence[Recorder]
+    times: Times
+    forgiven: tuple[type[Exception], ...]
+
+
+def run_live(
+    image: str | Path, trace: pa.Table | Workload, settings: Settings, backend: BlobBackend | None = None
+) -> Live:
+    """Run a workload for real on empty caches: programs one after the other, threads and clients at once.
 
     Parameters
     ----------
     image
         A folder with bootstrap and blobs.
     trace
-        Reads, in the schema `workbench.trace.READS`.
+        Reads, in the schema `workbench.trace.READS`; or a workload over that image: a `fleet`, each of whose clients
+        has a cache of its own and shares the link, or what runs `together` on one cache.
     settings
-        Of the store; its link is put before the image's own blobs, and is new when the first program starts.
+        Of the store, and whether reads wait for each other; its link is put before the image's own blobs, and is new
+        when the first program starts. A warm-up is not left out.
     backend
         Where blobs come from instead, behind no link but its own.
 
     Raises
     ------
+    TraceError
+        If the workload was laid over another image.
     StorageError
         What a read raises, unless it is the link of `settings` that refuses: that read is over, and the next begins.
     """
-    workload = Workload.from_reads(trace, open_image(image))
-    rows = trace.to_pandas().set_index("read_id").loc[workload.read_id]
-    asked = list(zip(rows["path"].astype(str), rows["offset"], rows["length"], strict=True))
-    refusing = backend is None and settings.link.errors_ppm > 0
-    spent, done, events = 0, list[tuple[Any, ...]](), list[pa.Table]()
-    with tempfile.TemporaryDirectory(prefix="validate-") as cache, _source(image, settings, backend) as source:
-        for program in range(len(workload.programs)):
-            recorder = Recorder()
-            with _open(image, cache, settings, workload, source, recorder) as rafs:
-                if program == 0 and isinstance(source, ShapedBackend):
-                    source.restart()
-                _prefetch(rafs, settings, workload)
-                start = time.monotonic_ns()
-                _drive(rafs, workload, program, asked, start, done, refusing)
-                spent += max((row[1] + row[2] for row in done if row[5] == program), default=start) - start
-            events.append(_apart(recorder.table(), program))
-        return Live(pa.concat_tables(events, promote_options="permissive"), _table(done, workload), spent)
+    workload = laid_over(trace, open_image(image))
+    forgiven = (BackendError,) if backend is None and settings.link.errors_ppm > 0 else ()
+    with contextlib.ExitStack() as kept:
+        recorders = [kept.enter_context(Recorder()) for _ in workload.programs]
+        source = kept.enter_context(_source(image, settings, backend))
+        run = _Run(image, settings, workload, source, recorders, new_times(workload), forgiven)
+        _serve_all(run)
+        events = [_apart(recorder.table(), program) for program, recorder in enumerate(recorders)]
+    clients = tuple(_joined(events[begin:end]) for begin, end in pairwise(workload.client_first.tolist()))
+    times, due = run.times, due_of(workload, run.times, settings.loop == "open")
+    reads = _reads(workload, times, due if settings.loop == "open" else times.begun)
+    return Live(clients, reads, _spent(workload, times), times.begun - np.maximum(due, times.free))
+
+
+def laid_over(trace: pa.Table | Workload, image: Image) -> Workload:
+    """What a trace reads of an image; or a workload as it is, if it is of that image."""
+    if isinstance(trace, Workload):
+        trace.check(plan_layout(image.chunks))
+        return trace
+    return Workload.from_reads(trace, image)
 
 
 @contextlib.contextmanager
@@ -88,16 +130,41 @@ def _source(image: str | Path, settings: Settings, backend: BlobBackend | None) 
         yield ShapedBackend(own, settings.link)
 
 
-def _open(
-    image: str | Path, cache: str, settings: Settings, workload: Workload, backend: BlobBackend, recorder: Recorder
-) -> Rafs:
-    policy = settings.policy
+def _serve_all(run: _Run) -> None:
+    """Have all clients do their programs, from when each has its store open."""
+    with contextlib.ExitStack() as kept:
+        starts = run.workload.client_start.tolist()
+        clients = [kept.enter_context(contextlib.closing(_serve(run, *client))) for client in enumerate(starts)]
+        for client in clients:
+            next(client)
+        if isinstance(run.source, ShapedBackend):
+            run.source.restart()
+        with ThreadPoolExecutor(len(clients)) as pool:
+            list(pool.map(next, clients, repeat(None)))
+
+
+def _serve(run: _Run, client: int, start: int) -> Generator[None]:
+    """A client's programs one after the other over its cache folder; yields once the first could start."""
+    first, end = run.workload.client_first[client : client + 2].tolist()
+    with tempfile.TemporaryDirectory(prefix="validate-") as cache:
+        for program in range(first, end):
+            with _open(run, cache, run.recorders[program]) as rafs:
+                if program == first:
+                    yield
+                    sleep_until(time.monotonic_ns() + start)
+                _prefetch(rafs, run.settings, run.workload)
+                read = partial(_read, rafs, run.workload)
+                drive(read, run.workload, program, run.times, run.settings.loop == "open", run.forgiven)
+
+
+def _open(run: _Run, cache: str, recorder: Recorder) -> Rafs:
+    settings, policy = run.settings, run.settings.policy
     return open_store(
-        image,
+        run.image,
         cache_dir=cache,
-        backend=backend,
+        backend=run.source,
         plan=settings.plan,
-        amplify_io=amplify_of(settings, workload),
+        amplify_io=amplify_of(settings, run.workload),
         capacity=None if policy.name == "none" else settings.capacity,
         watermarks=None if policy.name == "none" else settings.watermarks,
         policy=policy.functions,
@@ -122,6 +189,11 @@ def _prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
         rafs.prefetch(listed.tolist())
 
 
+def _read(rafs: Rafs, workload: Workload, number: int) -> None:
+    row, offset, length = (int(column[number]) for column in (workload.inode, workload.offset, workload.length))
+    rafs.readinto(row, offset, bytearray(length), int(workload.read_id[number]))
+
+
 def _apart(events: pa.Table, program: int) -> pa.Table:
     """With ids of requests that no other program has: each store counts from 0."""
     ids = events["fetch_id"].to_numpy()
@@ -129,57 +201,27 @@ def _apart(events: pa.Table, program: int) -> pa.Table:
     return events.set_column(events.column_names.index("fetch_id"), "fetch_id", moved)
 
 
-def _drive(
-    rafs: Rafs,
-    workload: Workload,
-    program: int,
-    asked: Sequence[tuple[str, int, int]],
-    start: int,
-    done: list[Any],
-    refusing: bool,
-) -> None:
-    """All threads of a program, from `start` on, to their last read."""
-    errors: list[StorageError] = []
-
-    def read_all(thread: int) -> None:
-        ended = start
-        for read in range(*workload.thread_first[thread : thread + 2]):
-            path, offset, length = asked[read]
-            _sleep_until(ended + int(workload.think_ns[read]))
-            number, begun = int(workload.read_id[read]), time.monotonic_ns()
-            with contextlib.suppress(*([BackendError] if refusing else [])):
-                rafs.readinto(rafs.lookup(path), offset, bytearray(length), number)
-            over = time.monotonic_ns()
-            done.append((number, begun, over - begun, begun - ended, thread, program, path, offset, length))
-            ended = over
-
-    def safely(thread: int) -> None:
-        try:
-            read_all(thread)
-        except StorageError as error:
-            errors.append(error)
-
-    _together([partial(safely, thread) for thread in range(*workload.program_first[program : program + 2])])
-    if errors:
-        raise errors[0]
+def _joined(events: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(events, promote_options="permissive")
 
 
-def _together(calls: Sequence[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _reads(workload: Workload, times: Times, begun: npt.NDArray[np.int64]) -> pa.Table:
+    paths = {row: workload.image.path_of(row) for row in np.unique(workload.inode).tolist()}
+    columns = {
+        "read_id": workload.read_id,
+        "t_ns": begun,
+        "dur_ns": times.over - begun,
+        "think_ns": times.begun - times.free,
+        "thread": workload.thread,
+        "program": np.array(workload.programs)[workload.program],
+        "path": [paths[row] for row in workload.inode.tolist()],
+        "offset": workload.offset,
+        "length": workload.length,
+    }
+    return pa.table(columns).select(READS.names)
 
 
-def _sleep_until(deadline: int) -> None:
-    left = deadline - time.monotonic_ns()
-    if left > 0:
-        time.sleep(left / 1e9)
-
-
-def _table(rows: Sequence[tuple[Any, ...]], workload: Workload) -> pa.Table:
-    columns = list(zip(*rows, strict=True))
-    columns[5] = tuple(workload.programs[number] for number in columns[5])
-    arrays = [pa.array(np.array(column) if i != 5 and i != 6 else column) for i, column in enumerate(columns)]
-    return pa.table(arrays, names=READS.names)
+def _spent(workload: Workload, times: Times) -> int:
+    ended = times.started.copy()
+    np.maximum.at(ended, workload.program, times.over)
+    return int((ended - times.started).sum())

@@ -15,8 +15,8 @@ from storage.errors import ConfigError
 from storage.events import CAUSES, EVENTS, KINDS, OUTCOMES, Kind
 from workbench.replay._bound import lower_bound
 from workbench.replay._settings import Settings
-from workbench.replay._tables import by_cause, by_chunk, by_request, over_time
-from workbench.replay._workload import Workload
+from workbench.replay._tables import by_cause, by_chunk, by_read, by_request, over_time
+from workbench.replay._workload import Workload, after_each_other
 from workbench.replay._world import Count, Log, Request, World
 
 __all__ = ["Result"]
@@ -45,15 +45,16 @@ class Result:
         self._count = worlds[0].count
         self._unread = sum(int(world.unread.sum()) for world in worlds)
         self._log = self._out.log[: self._count[Count.LOGGED]] if recorded else None
+        self._client = worlds[0].actors.client
 
     @cached_property
     def reads(self) -> pa.Table:
         """By read, in the order of the workload: when it began, how long it took, and on what."""
-        out = self._out
-        columns = {"read_id": self.workload.read_id, "start_ns": out.start, "dur_ns": out.dur, "rtt_ns": out.rtt}
-        columns |= {"bandwidth_ns": out.flow, "waiting_ns": out.wait}
-        columns |= {"decode_ns": out.dur - out.rtt - out.flow - out.wait - out.late, "late_ns": out.late}
-        return pa.table(columns | {"think_ns": self.workload.think_ns})
+        out, (rtt, flow) = self._out, self._on_link
+        columns = {"read_id": self.workload.read_id, "start_ns": self._start, "dur_ns": out.dur, "rtt_ns": rtt}
+        columns |= {"bandwidth_ns": flow, "waiting_ns": out.wait}
+        columns |= {"decode_ns": out.dur - rtt - flow - out.wait - out.late, "late_ns": out.late}
+        return pa.table(columns | {"think_ns": self._idle})
 
     @cached_property
     def requests(self) -> pa.Table:
@@ -108,10 +109,10 @@ class Result:
         account for.
         """
         chosen = np.concatenate([np.arange(0), *(self._last_thread(p) for p in range(len(self._out.began)))])
-        out = self._out
+        out, (rtt, flow) = self._out, self._on_link
         parts = {
-            "rtt": int(out.rtt[chosen].sum()),
-            "bandwidth": int(out.flow[chosen].sum()),
+            "rtt": int(rtt[chosen].sum()),
+            "bandwidth": int(flow[chosen].sum()),
             "waiting": int(out.wait[chosen].sum()),
         }
         late, inside = int(out.late[chosen].sum()), int(out.dur[chosen].sum())
@@ -123,7 +124,7 @@ class Result:
         """The numbers that tables are made of."""
         count, out = self._count, self._out
         prefetched, used, late = (int(count[entry]) for entry in (Count.PREFETCHED, Count.USED, Count.LATE))
-        missed, counted = int(count[Count.CHUNKS]) - prefetched, out.dur[out.start >= count[Count.CUT]]
+        missed, counted = int(count[Count.CHUNKS]) - prefetched, out.dur[self._start >= count[Count.CUT]]
         asked = int(count[Count.HIT] + count[Count.WAITED] + count[Count.FETCHED])
         by_cause = {cause: int(self._requests[:, getattr(Request, cause.upper())].sum()) for cause in _BY_CAUSE}
         return {
@@ -154,8 +155,8 @@ class Result:
             "p99_ns": _quantile(counted, 0.99),
         }
 
-    def events(self) -> pa.Table:
-        """Everything that happened, in the schema of a live run's events.
+    def events(self, client: int | None = None) -> pa.Table:
+        """Everything that happened, or what one client did, in the schema of a live run's events.
 
         Raises
         ------
@@ -165,6 +166,8 @@ class Result:
         if self._log is None:
             raise ConfigError("a replay keeps its events only with record=True", field="record")
         log, ids = self._log.copy(), np.append(self.workload.read_id, -1)
+        if client is not None:
+            log = log[self._client[log[:, Log.WORKER]] == client]
         read = log[:, Log.KIND] == Kind.READ
         rows = log[read, Log.READ]
         log[read, Log.OFFSET], log[read, Log.LENGTH] = self.workload.offset[rows], self.workload.length[rows]
@@ -173,16 +176,40 @@ class Result:
         return pa.table(columns, schema=EVENTS)
 
     @property
+    def _idle(self) -> I64:
+        """How long each read's thread did nothing before: it thought, or waited until the read was due."""
+        ended = self._start + self._out.dur
+        free = np.concatenate([np.zeros(1, np.int64), ended[:-1]])[: len(ended)]
+        firsts = self.workload.thread_first[:-1]
+        free[firsts] = self._out.began[self.workload.program[firsts]]
+        idle: I64 = self._start + self._out.late - free
+        return idle
+
+    @property
     def _requests(self) -> I64:
         """Those after the warm-up."""
         rows: I64 = self._out.requests[self._count[Count.CUT_REQUEST] : self._count[Count.REQUESTS]]
         return rows
 
+    @cached_property
+    def _start(self) -> I64:
+        """When each read began, or was due."""
+        work, dur, inside = self.workload, self._out.dur, self.workload.due_ns
+        if self.settings.loop == "closed":
+            inside = after_each_other(work.think_ns + dur, work.thread_first) - dur
+        started: I64 = np.repeat(self._out.began, np.diff(work.thread_first[work.program_first])) + inside
+        return started
+
+    @cached_property
+    def _on_link(self) -> tuple[I64, I64]:
+        """What each read waited for first bytes, and while bytes flowed; the warm-up too."""
+        return by_read(self._out.requests[: self._count[Count.REQUESTS]], len(self.workload))
+
     def _last_thread(self, program: int) -> I64:
         """Reads of the thread of a program that read last."""
         threads = np.arange(*self.workload.program_first[program : program + 2])
         last = self.workload.thread_first[threads + 1] - 1
-        thread = threads[np.argmax(self._out.start[last] + self._out.dur[last])]
+        thread = threads[np.argmax(self._start[last] + self._out.dur[last])]
         return np.arange(*self.workload.thread_first[thread : thread + 2])
 
     def __repr__(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from storage.backend._shape import new_link
-from storage.errors import TraceError
 from storage.plan import (
     LONGEST,
     REGISTERS,
@@ -17,6 +17,7 @@ from storage.plan import (
     Layout,
     Segments,
     cut,
+    keep_all,
     new_budget,
     new_queue,
     new_state,
@@ -25,6 +26,8 @@ from storage.plan import (
     reach,
     windows,
 )
+from workbench import policy as policies
+from workbench.policy import EvictionPolicy
 from workbench.policy.prefetch import Bound
 from workbench.replay._along import widened
 from workbench.replay._engine import DONE, run
@@ -47,6 +50,10 @@ from workbench.replay._world import (
 )
 
 __all__ = ["new_worlds", "replay"]
+
+# Of requests, for a start: memory that is not written to is none, and longer tables have to be copied.
+_ROWS = 1 << 20
+_none = policies.get("none")
 
 
 def replay(
@@ -79,19 +86,14 @@ def replay(
 
     settings = settings or Settings()
     if image is not None:
-        _check(workload, image if isinstance(image, Layout) else plan_layout(image.chunks))
+        workload.check(image if isinstance(image, Layout) else plan_layout(image.chunks))
     bound = bind_prefetch(settings, workload)
-    worlds = new_worlds(workload, settings, record, settings.policy.compiled(), bound)
+    worlds = new_worlds(workload, settings, record, bound)
     worlds = _run_through(worlds, compile_engine(run))
     for errors in (settings.policy.errors, bound.errors):
         if errors:
             raise errors.pop()
     return Result(workload, settings, worlds, record)
-
-
-def _check(workload: Workload, layout: Layout) -> None:
-    if not all(np.array_equal(mine, other) for mine, other in zip(workload.layout, layout, strict=True)):
-        raise TraceError("the workload was laid over another image; use Workload.from_reads on this one")
 
 
 def _run_through(worlds: Sequence[World], engine: Callable[[Sequence[World]], int]) -> Sequence[World]:
@@ -111,8 +113,16 @@ def _longer(table: Any, rows: int) -> Any:
     return longer
 
 
-def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any, bound: Bound) -> Sequence[World]:
-    """Everything at rest, by client; `policy` holds the five functions in the form that the engine is run in."""
+def _policy_of(settings: Settings, layout: Layout) -> EvictionPolicy:
+    """The policy; none where all there is has room, as in the live cache."""
+    own, room = settings.policy, settings.watermarks[1] if settings.watermarks else settings.capacity
+    holds_all = room is None or int(layout.size.sum()) <= room
+    return _none if holds_all and own.functions.admits is keep_all.admits else own
+
+
+def new_worlds(workload: Workload, settings: Settings, record: bool, bound: Bound) -> Sequence[World]:
+    """Everything at rest, by client."""
+    policy = _policy_of(settings, workload.layout)
     layout, cpu, amplify = workload.layout, settings.cpu, amplify_of(settings, workload)
     options = plan_options(settings.plan, amplify, workload.version, settings.prefetch_batch)
     workload = widened(workload, reach(amplify))
@@ -121,24 +131,24 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     workers = settings.prefetch_workers if len(listed.rows) or bound.ahead else 0
     segments = _with_prefetch(workload.segments, layout, listed.rows, clients * workers if bound.ahead else 0)
     chunks, actors = len(layout.size), threads + clients * workers
+    connections = max(min(settings.link.connections, actors), 1)  # each actor has one request at a time
     window = windows(amplify, chunks) * (workload.version != 5)
-    capacity = None if settings.policy.name == "none" else settings.capacity
+    capacity = None if policy is _none else settings.capacity
     marks = None if capacity is None else settings.watermarks
     on_read = bound.compiled()
     first = World(
         layout=layout,
-        state=new_state(chunks, capacity, *settings.policy.arena(chunks), marks, window),
+        state=new_state(chunks, capacity, *policy.arena(chunks), marks, window),
         own=np.zeros(OWN_COLUMNS, np.int64),
         ahead=_suggesting(bound, on_read, chunks),
         unread=np.zeros(chunks, np.int64),
         budget=_budget(settings.prefetch_bandwidth, 0),
         options=options,
-        policy=policy,
+        policy=policy.compiled(),
         segments=segments,
         marks=np.zeros(len(segments.chunk), np.uint8),
         trace=Trace(
             first=workload.first,
-            size=_sizes(workload),
             think=workload.think_ns,
             due=workload.due_ns,
             thread_first=workload.thread_first,
@@ -156,8 +166,8 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
             open_loop=int(settings.loop == "open"),
             warm_up=settings.warm_up or -1,
         ),
-        link=new_link(settings.link),
-        actors=_actors(_client_of_actors(workload, workers), settings.link.connections),
+        link=new_link(replace(settings.link, connections=connections)),
+        actors=_actors(_client_of_actors(workload, workers), connections),
         schedule=new_schedule(actors),
         count=np.zeros(COUNTERS, np.int64),
         out=_out(len(workload), len(workload.programs), len(segments.chunk), chunks),
@@ -175,6 +185,7 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, policy: Any
     for client, world in enumerate(worlds):
         world.own[[Own.PROGRAM, Own.PROGRAMS]] = workload.client_first[client : client + 2]
         world.own[[Own.WORKER, Own.WORKERS]] = threads + client * workers, threads + (client + 1) * workers
+        world.own[Own.CLIENT] = client
         world.own[Own.START] = workload.client_start[client]
     return worlds
 
@@ -197,11 +208,6 @@ def _suggesting(bound: Bound, on_read: Any, chunks: int) -> Suggesting:
 def _client_of_actors(workload: Workload, workers: int) -> Any:
     threads, clients = workload.program_first[workload.client_first], len(workload.client_start)
     return np.concatenate([np.repeat(np.arange(clients), np.diff(threads)), np.repeat(np.arange(clients), workers)])
-
-
-def _sizes(workload: Workload) -> Any:
-    total = np.concatenate([[0], np.cumsum(workload.segments.length)])
-    return np.diff(total[workload.first])
 
 
 def _singles(layout: Layout, window: Any) -> Any:
@@ -235,6 +241,7 @@ def _actors(client: Any, connections: int) -> Actors:
         late=column(),
         phase=column(),
         job=column(),
+        began=column(),
         since=column(),
         byte=column(),
         fetch=column(),
@@ -251,15 +258,12 @@ def _out(reads: int, programs: int, segments: int, chunks: int) -> Out:
         return np.zeros(length, kind)
 
     return Out(
-        start=np.empty(reads, np.int64),
         dur=np.empty(reads, np.int64),
-        rtt=column(reads),
-        flow=column(reads),
         wait=column(reads),
         late=column(reads),
         began=column(programs),
         ended=column(programs),
-        requests=np.zeros((256, REQUEST_COLUMNS), np.int64),
+        requests=np.empty((min(reads + 256, _ROWS), REQUEST_COLUMNS), np.int64),
         log=np.zeros((0, LOG_COLUMNS), np.int64),
         waited=column(segments, np.uint8),
         fresh=column(chunks, np.uint8),

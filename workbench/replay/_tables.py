@@ -9,7 +9,7 @@ import pyarrow as pa
 from storage.plan import Layout
 from workbench.replay._world import Request
 
-__all__ = ["by_cause", "by_chunk", "by_request", "over_time"]
+__all__ = ["by_cause", "by_chunk", "by_read", "by_request", "over_time"]
 
 I64 = npt.NDArray[np.int64]
 _CAUSES = ("demand", "amplify", "gap", "refetch", "prefetch")
@@ -28,6 +28,15 @@ def by_request(requests: I64, read_id: I64) -> pa.Table:
     columns = {_NAMES.get(name, name.lower()): requests[:, at] for name, at in Request._asdict().items()}
     columns["read_id"] = np.append(read_id, -1)[columns["read_id"]]  # the last is for reads that are none
     return pa.table(columns)
+
+
+def by_read(requests: I64, reads: int) -> tuple[I64, I64]:
+    """By read: nanoseconds until first bytes, and while bytes flowed."""
+    mine = requests[requests[:, Request.READ] >= 0]
+    rtt, flow = np.zeros(reads, np.int64), np.zeros(reads, np.int64)
+    np.add.at(rtt, mine[:, Request.READ], mine[:, Request.TTFB])
+    np.add.at(flow, mine[:, Request.READ], mine[:, Request.DUR] - mine[:, Request.TTFB])
+    return rtt, flow
 
 
 def by_cause(requests: I64) -> pa.Table:

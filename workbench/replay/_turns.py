@@ -59,14 +59,14 @@ def take_batch(world: World, worker: int, t: int) -> None:
     if taken > 0:
         for index in range(taken):
             segments.length[own + index] = world.layout.size[segments.chunk[own + index]]
-        load(world, worker, own, own + taken, PREFETCH, len(world.trace.size) + len(batches) + worker)
+        load(world, worker, own, own + taken, PREFETCH, len(world.trace.think) + len(batches) + worker)
     else:
         batch = world.own[Own.BATCH]
         if batch + 1 >= len(batches):
             put(world, worker, Phase.IDLE, FOREVER)
             return
         world.own[Own.BATCH] = batch + 1
-        load(world, worker, batches[batch], batches[batch + 1], PREFETCH, len(world.trace.size) + batch)
+        load(world, worker, batches[batch], batches[batch + 1], PREFETCH, len(world.trace.think) + batch)
     put(world, worker, Phase.LOOK, _paid(world, world.actors.reg[worker], t))
 
 
@@ -125,7 +125,7 @@ def end_request(world: World, t: int) -> None:
 def end_read(world: World, actor: int, t: int, outcome: int) -> None:
     """A read is through: on to the thread's next, if it has one."""
     read = world.actors.job[actor]
-    world.out.dur[read] = t - world.out.start[read]
+    world.out.dur[read] = t - world.actors.began[actor]
     count_read(world, actor, read, outcome)
     read += 1
     if read < world.trace.thread_first[actor + 1]:

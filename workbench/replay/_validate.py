@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,8 @@ from storage.progress import progress_bar
 from workbench.replay._cpu import calibrate
 from workbench.replay._decisions import decisions
 from workbench.replay._fit import fit
-from workbench.replay._live import Live, run_live
+from workbench.replay._jitter import jittered
+from workbench.replay._live import Live, laid_over, run_live
 from workbench.replay._result import Result
 from workbench.replay._run import replay
 from workbench.replay._settings import Settings
@@ -34,8 +36,11 @@ _WHOLE = {
     "bytes_evicted": "bytes_asked",
     "time_to_last_read_ns": "time_to_last_read_ns",
     **dict.fromkeys(_SPENT, "spent_ns"),
+    "latency_ns": "latency_ns",
 }
 """By measure, of what its difference is a share: a part is held against the sum of the parts."""
+_COLUMNS = ["live", "replayed", "off", "least", "most", "outside"]
+_REPLAYS = 20
 
 
 @dataclass(frozen=True)
@@ -47,24 +52,32 @@ class Validation:
     table
         By measure: live, replayed, and by how much the replay is off. Of requests, bytes received and time to the
         last read that is a share of the live value; parts of the bytes asked for, and of the seconds that all
-        threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum.
-    runs
-        The same measures of each run.
+        threads spent (round trips, bandwidth, waiting, decoding, thinking), are off by a share of their sum. In an
+        open loop there is how long all reads took since they were due, too. Then the least and the most of all
+        replays, and by how much the live value lies outside of that.
+    runs, replays
+        The same measures of each run; and of each replay, of which all but the first are of a machine that wakes
+        threads as late as the live one did: where a millisecond decides about more than itself they differ.
     settings
         What was replayed, with the fitted processor and link.
     identical
-        Whether every run did what the replay did, row for row: see `decisions`. So it is to be with one reader and no
-        prefetch.
+        Whether in every run each client did what it did in the replay, row for row: see `decisions`. So it is to be
+        with one reader a client, and no prefetch.
     """
 
     table: pd.DataFrame
     runs: pd.DataFrame
+    replays: pd.DataFrame
     settings: Settings
     identical: bool
 
     def agrees(self, within: float = 0.05) -> bool:
         """Whether no measure is off by more."""
         return bool((self.table["off"].abs() <= within).all())
+
+    def is_in_range(self, within: float = 0.05) -> bool:
+        """Whether no measure lies outside of those of all replays by more."""
+        return bool((self.table["outside"].abs() <= within).all())
 
     @property
     def worst(self) -> str:
@@ -78,13 +91,13 @@ class Validation:
         return self._told().to_html()
 
     def _told(self) -> pd.DataFrame:
-        values = self.table[["live", "replayed"]].map("{:,.0f}".format)
-        return values.assign(off=self.table["off"].map("{:+.1%}".format))
+        shares = self.table[["off", "outside"]].map("{:+.1%}".format)
+        return self.table.map("{:,.0f}".format).assign(**shares)[_COLUMNS]
 
 
 def validate(
     image: str | Path,
-    trace: pa.Table,
+    trace: pa.Table | Workload,
     settings: Settings,
     *,
     backend: BlobBackend | None = None,
@@ -99,9 +112,10 @@ def validate(
     image
         A folder with bootstrap and blobs.
     trace
-        Reads, in the schema `workbench.trace.READS`: who reads what, and how long he thinks in between.
+        Reads, in the schema `workbench.trace.READS`: who reads what, and how long he thinks in between; or a workload
+        over that image, made by `fleet` or `together`, too.
     settings
-        Of both. The live link is shaped as `settings.link` says.
+        Of both. The live link is shaped as `settings.link` says. A warm-up counts, too.
     backend
         Where blobs come from instead, a real registry, say: what lies before it is fitted along with the processor,
         and `settings.link` gives only how many connections there are.
@@ -117,14 +131,17 @@ def validate(
     StorageError
         What opening the image or a read raises.
     """
-    workload = Workload.from_reads(trace, open_image(image))
+    workload = laid_over(trace, open_image(image))
+    settings = replace(settings, warm_up=0)
     lives: list[Live] = []
     with progress_bar(progress, runs + 1, "validate", "run") as step:
-        known = fitted(run_live(image, trace, fitted_on or settings, backend), settings, backend is not None)
+        known = fitted(run_live(image, workload, fitted_on or settings, backend), settings, backend is not None)
         for _ in range(runs):
             step(1)
-            lives.append(run_live(image, trace, settings, backend))
-    return compared(lives, replay(workload, None, known, record=True))
+            lives.append(run_live(image, workload, settings, backend))
+    late = np.concatenate([live.late_ns for live in lives])
+    others = jittered(workload, known, late, backend is not None, _REPLAYS)
+    return compared(lives, replay(workload, None, known, record=True), others)
 
 
 def fitted(live: Live, settings: Settings, real: bool) -> Settings:
@@ -133,17 +150,20 @@ def fitted(live: Live, settings: Settings, real: bool) -> Settings:
     return replace(settings, cpu=cpu, link=fit(live.events, settings.link.connections).link if real else settings.link)
 
 
-def compared(lives: Sequence[Live], result: Result) -> Validation:
-    """Live runs beside a replay, which was recorded."""
+def compared(lives: Sequence[Live], result: Result, others: Iterable[Result]) -> Validation:
+    """Live runs beside a replay, which was recorded, and beside others of machines that are late."""
     runs = pd.DataFrame([_live_row(live) for live in lives])
     table = pd.DataFrame({"live": {name: statistics.median(runs[name]) for name in runs}})
     table["replayed"] = pd.Series(_replayed_row(result))
+    replays = pd.DataFrame([_replayed_row(one) for one in (result, *others)])
+    table["least"], table["most"] = replays.min(), replays.max()
     whole = table["live"][[_WHOLE.get(name, name) for name in table.index]].clip(lower=1).to_numpy()
     table["off"] = (table["replayed"] - table["live"]) / whole
-    decided = decisions(result.events())
-    identical = all(decisions(live.events) == decided for live in lives)
-    kept = list(_WHOLE)
-    return Validation(table.loc[kept], runs[kept], result.settings, identical)
+    table["outside"] = (table["live"].clip(table["least"], table["most"]) - table["live"]) / whole
+    decided = [decisions(result.events(client)) for client in range(len(result.clients))]
+    identical = all([decisions(events) for events in live.clients] == decided for live in lives)
+    kept = [name for name in _WHOLE if name != "latency_ns" or result.settings.loop == "open"]
+    return Validation(table.loc[kept, _COLUMNS], runs[kept], replays[kept], result.settings, identical)
 
 
 def _with_sums(row: Mapping[str, int]) -> dict[str, int]:
@@ -154,6 +174,7 @@ def _with_sums(row: Mapping[str, int]) -> dict[str, int]:
 def _replayed_row(result: Result) -> dict[str, int]:
     names = [name for name in _WHOLE if name in result.totals]
     sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in _SPENT}
+    sums["latency_ns"] = pc.sum(result.reads["dur_ns"]).as_py() or 0
     return _with_sums({name: result.totals[name] for name in names} | sums)
 
 
@@ -180,6 +201,7 @@ def _live_row(live: Live) -> dict[str, int]:
         "waiting_ns": waiting,
         "decode_ns": inside - rtt - flow - waiting,
         "think_ns": pc.sum(live.reads["think_ns"]).as_py() or 0,
+        "latency_ns": pc.sum(live.reads["dur_ns"]).as_py() or 0,
     }
     return _with_sums(row)
 

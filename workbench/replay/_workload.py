@@ -13,7 +13,7 @@ import pyarrow as pa
 from storage.errors import TraceError
 from storage.plan import Layout, Segments, plan_layout
 
-__all__ = ["ImageLike", "Workload"]
+__all__ = ["ImageLike", "Workload", "after_each_other"]
 
 I64 = npt.NDArray[np.int64]
 _NEEDED = ("read_id", "think_ns", "t_ns", "thread", "program", "path", "offset", "length")
@@ -83,7 +83,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         if len(self.due_ns) != len(self.read_id):
-            object.__setattr__(self, "due_ns", _after_each_other(self.think_ns, self.thread_first))
+            object.__setattr__(self, "due_ns", after_each_other(self.think_ns, self.thread_first))
         if len(self.client_first) == 0:
             object.__setattr__(self, "client_first", np.array([0, len(self.programs)], np.int64))
 
@@ -139,6 +139,27 @@ class Workload:
     def __len__(self) -> int:
         return len(self.read_id)
 
+    def check(self, layout: Layout) -> None:
+        """See that it was laid over an image of this layout.
+
+        Raises
+        ------
+        TraceError
+            If it was not.
+        """
+        if not all(np.array_equal(mine, other) for mine, other in zip(self.layout, layout, strict=True)):
+            raise TraceError("the workload was laid over another image; use Workload.from_reads on this one")
+
+    @property
+    def thread(self) -> I64:
+        """Each read's thread: (reads,) int64."""
+        return np.repeat(np.arange(len(self.thread_first) - 1), np.diff(self.thread_first))
+
+    @property
+    def program(self) -> I64:
+        """Each read's program: (reads,) int64."""
+        return np.repeat(np.arange(len(self.programs)), np.diff(self.thread_first[self.program_first]))
+
     @property
     def version(self) -> int:
         """Of RAFS."""
@@ -157,9 +178,8 @@ class Workload:
     @property
     def first_use(self) -> I64:
         """Rows of chunks in the order in which reads first need them, as recorded."""
-        program = np.searchsorted(self.thread_first[self.program_first], np.arange(len(self)), "right")
         rank = np.empty(len(self), np.int64)
-        rank[np.lexsort((self.due_ns, program))] = np.arange(len(self))
+        rank[np.lexsort((self.due_ns, self.program))] = np.arange(len(self))
         read = np.repeat(np.arange(len(self)), np.diff(self.first))
         chunk = self.segments.chunk[np.argsort(rank[read], kind="stable")]
         return chunk[np.sort(np.unique(chunk, return_index=True)[1])]
@@ -196,8 +216,9 @@ def _threads(program: I64, thread: I64) -> tuple[I64, I64]:
     return np.append(new, len(program)).astype(np.int64), program[new]
 
 
-def _after_each_other(think: I64, thread_first: I64) -> I64:
-    total = np.concatenate([[0], np.cumsum(think)])
+def after_each_other(spans: I64, thread_first: I64) -> I64:
+    """When each of what is done in turn is done: spans summed up by thread."""
+    total = np.concatenate([[0], np.cumsum(spans)])
     return total[1:] - np.repeat(total[thread_first[:-1]], np.diff(thread_first))
 
 

@@ -37,8 +37,8 @@ class Trace(NamedTuple):
     ----------
     first : (reads + 1,) int64
         Where the read's segments begin.
-    size, think, due : (reads,) int64
-        Bytes asked; nanoseconds since the thread's last read, or the program's start; and since the program's start.
+    think, due : (reads,) int64
+        Nanoseconds since the thread's last read, or the program's start; and since the program's start.
     thread_first : (threads + 1,) int64
         Where the thread's reads begin.
     program_first : (programs + 1,) int64
@@ -50,7 +50,6 @@ class Trace(NamedTuple):
     """
 
     first: Any
-    size: Any
     think: Any
     due: Any
     thread_first: Any
@@ -107,6 +106,8 @@ class Actors(NamedTuple):
     phase
     job
         The read, or the batch.
+    began
+        When its read began, or was due.
     since
         When the present wait or request began.
     byte
@@ -130,6 +131,7 @@ class Actors(NamedTuple):
     late: Any
     phase: Any
     job: Any
+    began: Any
     since: Any
     byte: Any
     fetch: Any
@@ -187,6 +189,7 @@ class Owned(NamedTuple):
     WORKER: int = 6  # its first worker
     WORKERS: int = 7  # where its workers end
     START: int = 8  # when its first program does
+    CLIENT: int = 9  # which it is
 
 
 Own = Owned()
@@ -248,9 +251,9 @@ class Out(NamedTuple):
 
     Attributes
     ----------
-    start, dur, rtt, flow, wait, late : (reads,) int64
-        When the read began, how long it took, and of that: until first bytes, while bytes flowed, for others' fetches,
-        and, where it has a time at which it is due, until its thread was free.
+    dur, wait, late : (reads,) int64
+        How long the read took, and of that: for others' fetches, and, where it has a time at which it is due, until
+        its thread was free. When it began, and what it waited for the link, follows from these and `requests`.
     began, ended : (programs,) int64
         When the program began, and when its last read ended.
     requests : (n, REQUEST_COLUMNS) int64
@@ -263,10 +266,7 @@ class Out(NamedTuple):
         Scratch.
     """
 
-    start: Any
     dur: Any
-    rtt: Any
-    flow: Any
     wait: Any
     late: Any
     began: Any

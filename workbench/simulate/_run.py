@@ -17,7 +17,7 @@ from workbench._bind import bind
 from workbench.policy import EvictionPolicy, _belady
 from workbench.simulate import _template
 from workbench.simulate._objects import ObjectTrace
-from workbench.simulate._serve import BYTES_MISSED, CAPACITY, COUNTERS, EVICTIONS, MISSES, REFUSED, serve
+from workbench.simulate._serve import BYTES_MISSED, CAPACITY, COUNTERS, EVICTIONS, MISSES, REFUSED, begin, serve
 
 __all__ = ["Outcome", "simulate"]
 
@@ -100,7 +100,7 @@ def simulate(trace: ObjectTrace, eviction: str | EvictionPolicy, cache_size: int
         miss_bytes=int(count[BYTES_MISSED]),
         evictions=int(count[EVICTIONS]),
         refused=int(count[REFUSED]),
-        bound=_bound(trace) if chosen.functions is _belady.functions else "",
+        bound=_bound(trace) if chosen.functions == _belady.functions else "",
     )
 
 
@@ -116,8 +116,10 @@ def _compiled(trace: ObjectTrace, chosen: EvictionPolicy, cache_size: int) -> An
     ints, floats, count = _arenas(chosen, objects, cache_size, special and _narrow(trace, chosen, cache_size))
     sizes, pinned = _columns(trace.sizes) if special else (trace.sizes, np.zeros(objects, np.int32))
     held = np.zeros(objects, np.uint8)
-    init = _init_of(chosen) if special else functions.init
-    init(ints, floats, sizes, cache_size)
+    if special:
+        _init_of(chosen)(ints, floats, sizes, cache_size)
+    else:
+        _generic_init()(functions, ints, floats, sizes, cache_size)
     for requests, nexts in trace.batches(future=chosen.offline):
         run(functions, ints, floats, sizes, held, pinned, count, requests, nexts)
     count[EVICTIONS] = count[MISSES] - count[REFUSED] - np.count_nonzero(held)
@@ -182,6 +184,13 @@ def _generic(offline: bool) -> Any:
     from workbench._compile import compile_function
 
     return compile_function(bind(serve, OFFLINE=int(offline)))
+
+
+@functools.cache
+def _generic_init() -> Any:
+    from workbench._compile import compile_function
+
+    return compile_function(begin)
 
 
 @functools.cache

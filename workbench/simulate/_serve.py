@@ -13,6 +13,7 @@ __all__ = [
     "REFUSED",
     "STORED",
     "admit",
+    "begin",
     "hit",
     "let_in",
     "remove",
@@ -86,6 +87,11 @@ def serve(
     count[MISSES] += misses
     count[BYTES_MISSED] += missed
     count[REFUSED] += refused
+
+
+def begin(policy: Any, ints: Any, floats: Any, sizes: Any, capacity: int) -> None:
+    """Call the function value, which plain Python cannot: it would run what is made to be called by compiled code."""
+    policy.init(ints, floats, sizes, capacity)
 
 
 def hit(policy: Any, ints: Any, floats: Any, chunk: int) -> None:

@@ -7,14 +7,15 @@ import ctypes.util
 import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from storage.cache._file import open_file, refused, write_all
 from storage.cache.maps import ChunkMap
+from storage.codec import remember
 from storage.errors import CacheError, StorageError
 from storage.image.blob_info import BlobInfo
-from storage.image.decode import Decoder
+from storage.image.decode import Decoder, Fetched
 from storage.plan import Layout
 
 __all__ = ["BLOCK", "BlobFile", "Source"]
@@ -86,6 +87,7 @@ class BlobFile:
         self.map = chunk_map
         self._source = source
         self._alone = False
+        self._name = object()  # and not the file itself, which may be gone before it is forgotten
         self.fd = -1
         try:
             self.fd = self._open(path)
@@ -137,8 +139,10 @@ class BlobFile:
         """
         raise NotImplementedError
 
-    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
-        """Read whole chunks, decode and verify them; each is valid until the next.
+    def chunk(self, row: int) -> memoryview:
+        """Read a whole chunk, decode and verify it; valid until the next call in this thread.
+
+        While that thread has it in its buffers still, it is not read again: what a chunk is never changes.
 
         Raises
         ------
@@ -152,6 +156,15 @@ class BlobFile:
     def place(self, row: int) -> tuple[int, int]:
         """Where a chunk's bytes are in the file, and how many."""
         return self._source.layout.offset[row], self._source.layout.size[row]
+
+    def check(self, row: int) -> None:
+        """See that a chunk is in the file as it should be; see `chunk` for what is raised where it is not."""
+        remember(None, None)
+        self.chunk(row)
+
+    def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
+        """Remember a chunk that was put, and that the thread's buffers hold."""
+        remember((self._name, row), plain)
 
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""
@@ -172,7 +185,7 @@ class BlobFile:
 
     def _is_right(self, row: int) -> bool:
         try:
-            next(self.chunks((row,)))
+            self.check(row)
         except StorageError:
             return False
         return True

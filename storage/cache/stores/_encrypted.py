@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from storage.cache.maps import ChunkMap
 from storage.cache.stores._base import BlobFile, Source
-from storage.codec import PAGE_SIZE, PageCipher, buffer
+from storage.codec import PAGE_SIZE, PageCipher, buffer, recall, remember
 from storage.errors import UnsupportedError
 
 __all__ = ["EncryptedFile"]
@@ -38,15 +37,18 @@ class EncryptedFile(BlobFile):
     def put(self, row: int, plain: memoryview, stored: memoryview | None) -> None:
         self.write(self._cipher.encrypt(plain, self._digest(row)), self._source.layout.offset[row])
 
-    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
-        source = self._source
-        for row in rows:
+    def chunk(self, row: int) -> memoryview:
+        plain: memoryview | None = recall(key := (self._name, row))
+        if plain is None:
+            source = self._source
             size = source.layout.size[row]
             pages = buffer("cached", -(-size // PAGE_SIZE) * PAGE_SIZE)
             self.read([pages], source.layout.offset[row])
             self._cipher.decrypt(pages, self._digest(row))
-            source.decoder.verify(source.info, row, pages[:size])
-            yield pages[:size]
+            plain = pages[:size]
+            source.decoder.verify(source.info, row, plain)
+            remember(key, plain)
+        return plain
 
     def _digest(self, row: int) -> bytes:
         return self._source.decoder.chunks.digest[row].tobytes()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from storage.cache.maps import ChunkMap
 from storage.cache.stores._base import BlobFile, Source
-from storage.codec import buffer
+from storage.codec import buffer, recall, remember
 from storage.image.blob_info import BlobFeatures
 
 __all__ = ["PlainFile"]
@@ -23,10 +22,12 @@ class PlainFile(BlobFile):
     def put(self, row: int, plain: memoryview, stored: memoryview | None) -> None:
         self.write(plain, self._source.layout.offset[row])
 
-    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
-        source = self._source
-        for row in rows:
+    def chunk(self, row: int) -> memoryview:
+        plain: memoryview | None = recall(key := (self._name, row))
+        if plain is None:
+            source = self._source
             plain = buffer("cached", source.layout.size[row])
             self.read([plain], source.layout.offset[row])
             source.decoder.verify(source.info, row, plain)
-            yield plain
+            remember(key, plain)
+        return plain

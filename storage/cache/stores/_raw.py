@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from storage.cache.stores._base import BlobFile
-from storage.codec import buffer
+from storage.codec import buffer, recall, remember
+from storage.image.decode import Fetched
 from storage.image.tables import ZRAN
 from storage.plan import READY, STORING, unit_last
 
@@ -13,7 +14,7 @@ __all__ = ["RawFile"]
 
 
 class RawFile(BlobFile):
-    """Stored bytes, whole units of them, decoded each time they are read. See `BlobFile`."""
+    """Stored bytes, whole units of them, decoded when they are read. See `BlobFile`."""
 
     is_plain = False
 
@@ -26,16 +27,20 @@ class RawFile(BlobFile):
         if stored is not None:
             self.write(stored, self._source.layout.start[row])
 
-    def chunks(self, rows: Sequence[int]) -> Iterator[memoryview]:
-        layout, decoder, blob = self._source.layout, self._source.decoder, self._source.info.blob_index
-        unit, fetched = -1, decoder.open(blob, 0, memoryview(b""))
-        for row in rows:
-            if layout.unit[row] != unit:
-                unit, start = layout.unit[row], layout.start[row]
-                stored = buffer("cached", layout.end[row] - start)
-                self.read([stored], start)
-                fetched = decoder.open(blob, start, stored)
-            yield fetched.chunk(row)
+    def chunk(self, row: int) -> memoryview:
+        layout = self._source.layout
+        unit: Fetched | None = recall(key := (self._name, layout.unit[row]))
+        if unit is None:
+            start = layout.start[row]
+            stored = buffer("cached", layout.end[row] - start)
+            self.read([stored], start)
+            unit = self._source.decoder.open(self._source.info.blob_index, start, stored)
+        plain = unit.chunk(row)
+        remember(key, unit)
+        return plain
+
+    def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
+        remember((self._name, self._source.layout.unit[row]), unit)
 
     def place(self, row: int) -> tuple[int, int]:
         start = self._source.layout.start[row]

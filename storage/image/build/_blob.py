@@ -7,12 +7,12 @@ Source: nydus ``builder/src/core/{node,blob,chunk_dict}.rs``, ``storage/src/meta
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import chain, islice
 
-from storage.codec import Cipher, Compressor, compress, compress_all, crc32c, digest, encrypt
+from storage.codec import Cipher
 from storage.errors import FormatError
 from storage.image._ondisk import (
     BLOCK_SIZE,
@@ -21,20 +21,24 @@ from storage.image._ondisk import (
     MAX_CHUNKS_PER_BLOB,
     RECORD_IS_ENCRYPTED,
 )
+from storage.image.build._blocks import Block, Blocks
 from storage.image.build._chunk_dict import ChunkDict
 from storage.image.build._chunk_list import OWN, ChunkList, Unit
-from storage.image.build._load import Piece, read_pieces
+from storage.image.build._crew import CREW, crew, may_fork
+from storage.image.build._load import LOAD, MOST, Load, read_loads
 from storage.image.build._node import Node
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
+from storage.image.build._work import Worked, Worker, pack, room
 
-__all__ = ["pack", "write_chunks"]
+__all__ = ["write_chunks"]
 
-_AHEAD = 6  # loads that may be read ahead of the one that is written
+_AHEAD = 2 * CREW + 2  # loads that may be in work ahead of the one that is written
 _BATCHES_AHEAD = 8
+_SINK = 4  # blocks that may be on their way to the disk
+_FEW = 8  # loads that are not worth a process
 
 Packed = tuple[bytes | memoryview, bool]  # bytes, and whether they are compressed
-Worked = tuple[bytes, int, Packed | None]  # digest, CRC32C, and how it is stored unless that is not known yet
 
 
 def write_chunks(
@@ -46,61 +50,42 @@ def write_chunks(
     """Write the chunks of `files` to `out`, but for those that the dictionary has.
 
     Each file's `Node.chunks` is filled in, if only after the next few files were asked for.
-    All cores digest and compress, a few MiB ahead of what is written, so memory does not grow
-    with the tree.
+    All cores read, digest and compress, a few MiB ahead of what is written, so memory does not
+    grow with the tree.
 
     Raises
     ------
     FormatError
         If a file cannot be read, or is not as long as it was.
     """
-    waiting: deque[tuple[list[Piece], Future[list[Worked]]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    size = max(LOAD, recipe.chunk_size)
+    blocks = Blocks(_AHEAD + _BATCHES_AHEAD + _SINK, size, room(size, MOST))
+
+    def take() -> Block:
+        while (block := blocks.take()) is None:
+            out.settle()
+        return block
+
+    loads = read_loads(files, recipe, take)
+    first = list(islice(loads, _FEW))
+    forked = len(first) == _FEW and may_fork()
+    waiting: deque[tuple[Load, Callable[[], list[Worked]]]] = deque()
+    with crew(lambda: Worker(blocks, recipe), forked) as submit, ThreadPoolExecutor(CREW) as pool:
         writer = _Writer(out, recipe, dictionary, pool)
-        try:
-            for pieces in read_pieces(files, recipe):
-                waiting.append((pieces, pool.submit(_work, pieces, recipe, writer.row_of)))
-                del pieces  # so that its buffer can be used again
-                if len(waiting) > _AHEAD:
-                    writer.put(*waiting.popleft())
-            while waiting:
+        for load in chain(_drained(first), loads):
+            waiting.append((load, submit((load.block.number, load.pieces))))
+            del load  # so that its block can be taken again
+            if len(waiting) > _AHEAD:
                 writer.put(*waiting.popleft())
-            writer.finish()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        while waiting:
+            writer.put(*waiting.popleft())
+        writer.finish()
     return writer.chunks
 
 
-def _work(pieces: list[Piece], recipe: Recipe, known: Collection[bytes]) -> list[Worked]:
-    """What costs time and does not depend on the other chunks; the short ones of a load are packed in one call."""
-    worked = [_checked(piece, recipe) for piece in pieces]
-    new = [at for at, piece in enumerate(pieces) if not piece.small and worked[at][0] not in known]
-    for at, packed in zip(new, _pack_all(recipe, [pieces[at].plain for at in new]), strict=True):
-        worked[at] = (*worked[at][:2], packed)
-    return worked
-
-
-def _checked(piece: Piece, recipe: Recipe) -> Worked:
-    return *(piece.checked or (digest(recipe.digester, piece.plain), crc32c(piece.plain))), None
-
-
-def pack(recipe: Recipe, plain: bytes | memoryview) -> Packed:
-    """A unit as it is stored, and whether it is compressed: what does not get smaller is not."""
-    if recipe.compressor is Compressor.NONE:
-        return _finished(recipe, plain, plain)
-    return _finished(recipe, plain, compress(recipe.compressor, plain))
-
-
-def _pack_all(recipe: Recipe, plains: list[memoryview]) -> list[Packed]:
-    stored = plains if recipe.compressor is Compressor.NONE else compress_all(recipe.compressor, [*plains])
-    return [_finished(recipe, *pair) for pair in zip(plains, stored, strict=True)]
-
-
-def _finished(recipe: Recipe, plain: bytes | memoryview, stored: bytes | memoryview) -> Packed:
-    compressed = len(stored) < len(plain)
-    stored = stored if compressed else plain
-    return stored if recipe.cipher is Cipher.NONE else encrypt(recipe.cipher, recipe.key, recipe.iv, stored), compressed
+def _drained(loads: list[Load]) -> Iterator[Load]:
+    while loads:
+        yield loads.pop(0)
 
 
 class _Writer:
@@ -108,7 +93,7 @@ class _Writer:
 
     def __init__(self, out: Sink, recipe: Recipe, dictionary: ChunkDict | None, pool: Executor) -> None:
         self.chunks = ChunkList()
-        self.row_of: dict[bytes, int] = {}
+        self._row_of: dict[bytes, int] = {}
         self._out = out
         self._recipe = recipe
         self._dictionary = dictionary
@@ -119,18 +104,22 @@ class _Writer:
         self._parts: list[bytes] = []
         self._packing: deque[tuple[Unit, Packed | Future[Packed]]] = deque()
 
-    def put(self, pieces: list[Piece], worked: Future[list[Worked]]) -> None:
+    def put(self, load: Load, answer: Callable[[], list[Worked]]) -> None:
         """Take over the chunks of one load: the new ones are written, the others only noted."""
-        for (node, plain, small, _), (key, checksum, packed) in zip(pieces, worked.result(), strict=True):
-            row = self.row_of.get(key, -1)
+        plain, stored, at = load.block.plain, load.block.stored, 0
+        for node, piece, (key, checksum, size, compressed) in zip(load.nodes, load.pieces, answer(), strict=True):
+            _, _, start, length, small = piece
+            row = self._row_of.get(key, -1)
             if row < 0 and self._dictionary is not None:
-                row = self.row_of[key] = _from_dictionary(self.chunks, self._dictionary, key, len(plain))
+                row = self._row_of[key] = _from_dictionary(self.chunks, self._dictionary, key, length)
             if row >= 0:
                 self.chunks.duplicates += 1
             else:
-                row = self.row_of[key] = self._append(key, checksum, len(plain))
-                self._store(row, plain, small, packed)
+                row = self._row_of[key] = self._append(key, checksum, length)
+                content = stored[at : at + size] if size > 0 else plain[start : start + length]
+                self._store(row, length, small, (content, compressed))
             node.chunks.append(row)
+            at += max(size, 0)
 
     def finish(self) -> None:
         """Write what is left."""
@@ -153,19 +142,18 @@ class _Writer:
             uncompressed_size=size,
         )
 
-    def _store(self, row: int, plain: memoryview, small: bool, packed: Packed | None) -> None:
+    def _store(self, row: int, length: int, small: bool, packed: Packed) -> None:
         """Small chunks go together, until they would reach a batch or a large one comes."""
         batch = self._batch
-        if batch.rows and (not small or batch.plain_size + len(plain) >= self._recipe.batch_size):
+        if batch.rows and (not small or batch.plain_size + length >= self._recipe.batch_size):
             self._end_batch()
             batch = self._batch
         if small:
             batch.rows.append(row)
-            batch.plain_size += len(plain)
-            self._parts.append(bytes(plain))
+            batch.plain_size += length
+            self._parts.append(bytes(packed[0]))
         else:
-            assert packed is not None  # but for what was known, which is not stored again
-            self._packing.append((Unit([row], len(plain), batch=False), packed))
+            self._packing.append((Unit([row], length, batch=False), packed))
             self._write(_BATCHES_AHEAD if self._recipe.batch_size else 0)
 
     def _end_batch(self) -> None:

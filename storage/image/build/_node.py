@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -42,8 +40,8 @@ class Node:
         Equal for names of the same regular file; None where it has no other name.
     hardlink
         Whether v5 calls it a hard link; the reference does so for tars only.
-    open
-        Opens a regular file's content.
+    file, open
+        Where on disk a regular file's content is, or else what opens it.
     children
         Of a directory, sorted by name.
     offset, data_offset, inline, chunks
@@ -66,6 +64,7 @@ class Node:
     xattrs: tuple[tuple[str, bytes], ...] = ()
     identity: object = None
     hardlink: bool = False
+    file: bytes = b""
     open: Callable[[], AbstractContextManager[Content]] | None = None
     children: list[Node] = field(default_factory=list)
     nlink: int = 1
@@ -160,7 +159,7 @@ def _node(name: bytes, path: bytes, entry: os.DirEntry[bytes] | None = None) -> 
         if node.is_reg:
             node.size = info.st_size
             node.identity = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
-            node.open = partial(io.FileIO, path)
+            node.file = path
         elif node.is_link:
             node.target = os.readlink(path)
             node.size = len(node.target)

@@ -39,7 +39,8 @@ class Sink:
             self._flush()
             self._put_down(data)
         else:
-            self._parts.append(data)
+            # Small ones are copied anyway, and should not keep a whole block from being used again.
+            self._parts.append(data if len(data) >= _SMALL else bytes(data))
             self._waiting += len(data)
         self.size += len(data)
         if self._waiting >= _AT_ONCE:
@@ -52,12 +53,19 @@ class Sink:
         self._ahead += self._waiting
         self._parts, self._waiting = [], 0
         while self._ahead > _AHEAD and len(self._under_way) > 1:
-            self._ahead -= self._under_way.popleft().result()
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until the oldest of what is on its way is written, and let go of."""
+        if not self._under_way:
+            self._hand_over()
+        self._ahead -= self._under_way.popleft().result()
 
     def _put(self, parts: list[Data], size: int) -> int:
         for data in _joined(parts):
             self._checksum.update(data)
             self._put_down(data)
+        parts.clear()
         return size
 
     def _put_down(self, data: Data) -> None:
@@ -68,7 +76,7 @@ class Sink:
     def _flush(self) -> None:
         self._hand_over()
         while self._under_way:
-            self._ahead -= self._under_way.popleft().result()
+            self.settle()
 
     def close(self) -> None:
         """Have everything written, and end the thread."""

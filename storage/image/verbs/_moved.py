@@ -17,10 +17,10 @@ from storage.image._image import Image
 from storage.image._ondisk import BLOCK_SIZE, CHUNK_HAS_CRC32, CHUNK_IS_COMPRESSED, RECORD_IS_ENCRYPTED
 from storage.image._open import Bootstrap
 from storage.image.blob_info import BlobInfo
-from storage.image.build._blob import pack
 from storage.image.build._chunk_list import OWN, ChunkList, Unit
 from storage.image.build._recipe import Recipe
 from storage.image.build._sink import Sink
+from storage.image.build._work import pack
 from storage.image.tables import PLAIN
 from storage.image.verbs._chunk_lists import Gathered
 

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from storage.backend import HttpProxy, LocalFs
 from storage.events import Recorder, audit
+from storage.plan import plan_layout
 from storage.plan._state import PENDING
 from storage.testing.backends import WatchedBackend, refuse
 from storage.testing.blobs import Made, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
+from storage.testing.zran import make_zran
 from tests.servers.nginx import nginx
 
 CHUNK = 40_000
@@ -231,6 +234,28 @@ def test_streams(plan: str, each_made: Made, tmp_path: Path) -> None:
     if plan == "exact":
         assert ledgers.by_cause["demand"] + ledgers.by_cause["prefetch"] == int(each_made.chunks.stored_size.sum())
     assert_at_rest(cache)
+    cache.close()
+
+
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+@pytest.mark.parametrize("before", [[], [20], [0, 7, 30]])
+def test_a_stream_of_gzip(plan: str, before: list[int], tmp_path: Path) -> None:
+    """Pieces of a gzip stream overlap, but what a stream receives from its first to its last is received once."""
+    (tmp_path / "blobs").mkdir()
+    made = make_zran(tmp_path / "blobs", [[np.random.default_rng(n).bytes(150_000) for n in range(40)]])
+    recorder = Recorder()
+    cache = open_cache(made, tmp_path / "cache", plan=plan, recorder=recorder)
+    layout = plan_layout(made.chunks)
+    assert (layout.end[:-1] > layout.start[1:])[layout.unit[:-1] != layout.unit[1:]].any()
+    if before:
+        read_chunks(cache, made, before)
+    missing = np.setdiff1d(np.arange(40), ready_rows(cache))
+    cache.prefetch_streams()
+    cache.drain()
+    events = recorder.table()
+    audit(events)
+    requests = events.to_pandas().query("kind == 'request' and read_id < 0")
+    assert requests["length"].sum() == layout.end[missing[-1]] - layout.start[missing[0]]
     cache.close()
 
 

@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.codec import Compressor, Digester, compress, compress_all, crc32c, decompress_into, digest, digest_all
+from storage.codec import Compressor, Digester, compress, crc32c, decompress_into, digest, digest_all
 from storage.errors import ConfigError, FormatError
 
 TEXT = b"".join(f"{number} lazy loading\n".encode() for number in range(3000))
@@ -170,14 +170,6 @@ def test_names() -> None:
         Compressor.from_name("brotli")
     with pytest.raises(ConfigError, match="blake3, sha256"):
         Digester.from_name("md5")
-
-
-@pytest.mark.parametrize("compressor", Compressor)
-def test_many_at_once(compressor: Compressor) -> None:
-    """Compressed together, each is what it would be alone."""
-    datas = [TEXT[:size] for size in (0, 1, 700, 40_000)]
-    assert [bytes(one) for one in compress_all(compressor, [*datas])] == [compress(compressor, one) for one in datas]
-    assert compress_all(compressor, []) == []
 
 
 @pytest.mark.parametrize("digester", Digester)

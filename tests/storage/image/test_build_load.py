@@ -5,16 +5,21 @@ from __future__ import annotations
 import mmap
 import os
 import random
+import signal
 import stat
 from contextlib import nullcontext
 from io import BytesIO
+from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from storage.errors import FormatError
-from storage.image.build import Node, build
+from storage.errors import FormatError, StorageError
+from storage.image.build import Node, _crew, build, directory_tree
+from storage.image.build._crew import CREW, may_fork
 from storage.image.build._sink import Sink
+from storage.image.build._work import Worker
 
 MIB = 1 << 20
 
@@ -64,11 +69,11 @@ def test_in_turn(compressor: str, batch_size: int, tmp_path: Path) -> None:
 
 
 def test_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the tree, its content goes through the same few buffers."""
+    """However long the tree, its content goes through the same few blocks, of 2 MiB twice."""
     made, real = [], mmap.mmap
 
     def counted(*given: int) -> mmap.mmap:
-        made.append(given)
+        made.append(given[1])
         return real(*given)
 
     monkeypatch.setattr(mmap, "mmap", counted)
@@ -76,7 +81,68 @@ def test_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     root = folder_of([number.to_bytes(8, "little") + content for number in range(100)])
     built = build(root, tmp_path, compressor="none")
     assert built.plain_bytes == 100 * MIB
-    assert len(made) <= 16  # of 2 MiB: read ahead, in work, and on the way to the disk
+    assert len(made) == 1 and made[0] < (2 * CREW + 16) * 5 * MIB
+
+
+def test_blocks_are_given_back(tmp_path: Path) -> None:
+    """A block is used again though little of it is new, however often that is so."""
+    rng = random.Random(5)
+    old = rng.randbytes(MIB)
+    root = folder_of([part for number in range(60) for part in (old, rng.randbytes(1 + number))])
+    built = build(root, tmp_path, compressor="none", batch_size=4096)
+    assert built.duplicates == 59
+
+
+def on_disk(folder: Path) -> Path:
+    """A tree that is worth processes: large and small files, some of them twice, one with two names."""
+    folder.mkdir()
+    rng = random.Random(4)
+    for number in range(30):
+        (folder / f"large-{number}").write_bytes(rng.choice([rng.randbytes, bytes])(MIB + number))
+    for number in range(900):
+        (folder / f"small-{number}").write_bytes(b"%d" % (number % 700) * rng.choice([1, 900]))
+    os.link(folder / "large-3", folder / "z")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options", [{"compressor": "lz4_block"}, {"batch_size": 65536}, {"encrypt": (bytes(range(32)), b"i" * 16)}]
+)
+def test_processes_and_threads(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether processes read and compress or threads, the image is the same, and no process is left."""
+    monkeypatch.setattr(_crew.threading, "active_count", lambda: 1)  # other tests leave threads
+    tree = on_disk(tmp_path / "tree")
+    assert may_fork()
+    before = active_children()
+    ours = build(tree, tmp_path / "processes", **options)
+    assert active_children() == before
+    monkeypatch.setattr(_crew.threading, "active_count", lambda: 2)
+    assert not may_fork()
+    theirs = build(tree, tmp_path / "threads", **options)
+    assert ours.blob and theirs.blob and ours.blob.read_bytes() == theirs.blob.read_bytes()
+    assert ours.bootstrap.read_bytes() == theirs.bootstrap.read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_file_that_fails_late(threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is gone when it is to be read is named, whoever reads it, and nothing is left."""
+    monkeypatch.setattr(_crew.threading, "active_count", lambda: threads)
+    tree = on_disk(tmp_path / "tree")
+    found = directory_tree(tree)
+    (tree / "small-7").unlink()
+    with pytest.raises(FormatError, match="No such file") as failed:
+        build(found, tmp_path / "image")
+    assert failed.value.where["path"] == str(tree / "small-7")
+    assert os.listdir(tmp_path / "image" / "blobs") == []
+
+
+def test_a_process_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is an error of ours, and nothing is left."""
+    monkeypatch.setattr(_crew.threading, "active_count", lambda: 1)
+    monkeypatch.setattr(Worker, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(StorageError, match="has ended"):
+        build(on_disk(tmp_path / "tree"), tmp_path / "image")
+    assert os.listdir(tmp_path / "image" / "blobs") == []
 
 
 def test_a_short_file_that_cannot_be_read(tmp_path: Path) -> None:

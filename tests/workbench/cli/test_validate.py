@@ -35,6 +35,28 @@ def test_shaped(image_dir: Path, trace: Path) -> None:
     assert measured["live"] == measured["replayed"] > 0 == measured["off"]
 
 
+def test_a_fleet(image_dir: Path, trace: Path) -> None:
+    """Of several machines in an open loop each decides as in the replay, and asks as often as one alone."""
+    command = [
+        "validate",
+        str(trace),
+        "--image",
+        str(image_dir),
+        "--link",
+        "rtt=5ms,bw=400Mbit",
+        "--runs",
+        "1",
+        "--json",
+    ]
+    alone, three = (
+        json.loads(CliRunner().invoke(group, [*command, "--loop", "open", "--clients", clients]).stdout)
+        for clients in ("1", "3")
+    )
+    assert three["identical"]
+    assert three["measures"]["requests"]["live"] == 3 * alone["measures"]["requests"]["live"] > 0
+    assert three["measures"]["latency_ns"]["live"] > 0
+
+
 def test_where_blobs_are(image_dir: Path, trace: Path, tmp_path: Path) -> None:
     """Without one, what lies before the blobs is fitted: a folder, or what a configuration names."""
     command = ["validate", str(trace), "--image", str(image_dir), "--runs", "1"]

@@ -19,10 +19,11 @@ from storage.image import open_image
 from storage.image.build import build
 from tests.servers.registry import docker_registry, put_blob
 from tests.servers.wire import Wire
-from workbench.replay import Settings, Validation, Workload, validate
+from workbench.replay import Settings, Validation, Workload, fleet, together, validate
 
 __all__ = [
     "CONFIGS",
+    "SEVERAL",
     "WITHIN_FAR",
     "WORKLOADS",
     "cell",
@@ -31,12 +32,15 @@ __all__ = [
     "image_of",
     "is_serial",
     "reads",
+    "settings_of",
     "undisturbed",
+    "workload_of",
 ]
 
 LINK = Link(rtt_ns=30_000_000, bandwidth=8_000_000)
 WORKLOADS = ("sequential", "random", "zipf", "threads", "same")
 CONFIGS = ("plain", "amplified", "prefetch", "lru")
+SEVERAL = ("fleet", "together", "open")
 FILES, CHUNK, READS = 40, 64 << 10, 80
 WITHIN, WITHIN_FAR = 0.05, 0.10
 
@@ -93,13 +97,33 @@ def reads(kind: str, image: Path, seed: int = 1) -> pa.Table:
     )
 
 
-def cell(image: Path, kind: str, config: str, runs: int, backend: BlobBackend | None = None) -> Validation:
+def workload_of(kind: str, image: Path, how: str = "alone") -> Workload:
+    """A workload as it is, or of three seeds: three machines that start apart, or three programs on one cache."""
+    opened = open_image(image)
+    if how in ("alone", "open"):
+        return Workload.from_reads(_at_random_times(reads(kind, image)), opened)
+    three = [Workload.from_reads(reads(kind, image, seed), opened) for seed in (1, 2, 3)]
+    return together(three) if how == "together" else fleet(three, [0, 200_000_000, 500_000_000])
+
+
+def _at_random_times(trace: pa.Table) -> pa.Table:
+    """Reads of each thread at the times of a Poisson process, often before the last is done."""
+    thread, t = trace["thread"].to_numpy(), np.zeros(len(trace), np.int64)
+    for number in np.unique(thread):
+        mine = thread == number
+        t[mine] = np.cumsum(np.random.default_rng(number).exponential(90_000_000, mine.sum()))
+    return trace.set_column(trace.column_names.index("t_ns"), "t_ns", pa.array(t))
+
+
+def cell(
+    image: Path, kind: str, config: str, runs: int, backend: BlobBackend | None = None, how: str = "alone"
+) -> Validation:
     """One workload under one configuration; costs, and the link of a `backend`, are those of a run under another."""
-    trace = reads(kind, image)
-    touched = Workload.from_reads(trace, open_image(image)).touched_bytes
-    other = settings_of("plain" if config != "plain" else "amplified", touched)
-    ours = settings_of(config, touched)
-    return validate(image, trace, ours, backend=backend, fitted_on=other, runs=runs, progress=False)
+    workload, loop = workload_of(kind, image, how), "open" if how == "open" else "closed"
+    other = settings_of("plain" if config != "plain" else "amplified", workload.touched_bytes)
+    ours = replace(settings_of(config, workload.touched_bytes), loop=loop)
+    other = replace(other, loop=loop)
+    return validate(image, workload, ours, backend=backend, fitted_on=other, runs=runs, progress=False)
 
 
 @contextlib.contextmanager
@@ -114,14 +138,14 @@ def undisturbed() -> Iterator[None]:
         os.sched_setscheduler(0, *before)
 
 
-def is_serial(kind: str, config: str) -> bool:
-    """Whether nothing is left to chance."""
-    return kind in ("sequential", "random", "zipf") and config != "prefetch"
+def is_serial(kind: str, config: str, how: str = "alone") -> bool:
+    """Whether nothing is left to chance: one reader on each cache, and no prefetch."""
+    return kind in ("sequential", "random", "zipf") and config != "prefetch" and how != "together"
 
 
-def holds(kind: str, config: str, found: Validation, far: bool = False) -> bool:
+def holds(kind: str, config: str, found: Validation, far: bool = False, how: str = "alone") -> bool:
     """Whether the replay is what it is said to be: the same where nothing is left to chance, else close."""
-    if is_serial(kind, config) and not found.identical:
+    if is_serial(kind, config, how) and not found.identical:
         return False
     if far:
         return abs(float(found.table.loc["time_to_last_read_ns", "off"])) <= WITHIN_FAR

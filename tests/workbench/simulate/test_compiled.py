@@ -73,6 +73,13 @@ def test_as_plain(name: str, sized: bool, monkeypatch: pytest.MonkeyPatch) -> No
     assert simulate(trace(sized), replace(chosen, interpreted=True), 1500) == compiled
 
 
+@pytest.mark.parametrize("name", ["fifo", "s3-fifo"])
+def test_as_called(name: str) -> None:
+    """A policy that is called through function values counts as one that is compiled into the loop."""
+    chosen = policy.get(name)
+    assert simulate(trace(True), replace(chosen, specialised=False), 1500) == simulate(trace(True), chosen, 1500)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if policy.get(name).narrow])
 def test_wide(name: str) -> None:
     """With sizes for which 32 bits have no room, all is the same and so many times as large."""
