@@ -200,7 +200,7 @@ class FileCache:
         self._read_at_once, self._whole_at_once = self.counted.read_at_once, self.counted.whole_at_once
         self._reads = itertools.count()
         self.read_at_once, self._stop_at_once = read_at_once(
-            self._status, self._blob, self._offset, self._fds, self._read_at_once, self.new_read_id, self.log
+            self._status, self._blob, self._offset, self._fds, self._read_at_once, self._reads.__next__, self.log
         )
         if not self._unguarded:
             self._stop_at_once()

@@ -52,6 +52,7 @@ class Prefetcher:
         self._budget = new_budget(bandwidth, time.monotonic_ns()).data if bandwidth else None
         self._queue: deque[Job] = deque()
         self._suggested: Suggestions | None = None
+        self._taken: deque[Sequence[int]] = deque()  # of what was suggested, for workers with nothing to do
         self._busy = 0
         self._looking: int | None = None  # the thread with a batch about which nothing is decided yet
         self._active = True
@@ -99,34 +100,28 @@ class Prefetcher:
     def hear(self, segments: Segments) -> None:
         """A user reads, who holds the lock: queue what the policy suggests, and see that workers are there."""
         if self._suggested is not None and self._is_wanted() and self._suggested.hear(segments):
-            idle = self._limit - self._busy - len(self._queue)
-            taken = [partial(self._take, rows) for _ in range(idle) if (rows := self._suggested.take())]
-            self._put([self._take_suggested, *reversed(taken)], urgent=True)
-
-    def _take_suggested(self) -> None:
-        assert self._suggested is not None
-        while True:
-            with self._cache.changed:
-                rows = self._suggested.take() if self._is_wanted() else []
-            if not rows:
-                return
-            self._take(rows)
+            idle = self._limit - self._busy - len(self._taken) - len(self._queue)
+            self._taken += [rows for _ in range(idle) if (rows := self._suggested.take())]
+            self._wake(len(self._taken))
 
     def put_blobs(self) -> None:
         """Queue all blobs to be read whole, each as one stream."""
         readers = enumerate(self._cache.fetcher.readers)
         self._put([partial(self._stream, *job) for job in readers])
 
-    def _put(self, jobs: Sequence[Job], urgent: bool = False) -> None:
+    def _put(self, jobs: Sequence[Job]) -> None:
         with self._cache.changed:
-            if not self._active or self._stopping:
-                return
-            (self._queue.extendleft if urgent else self._queue.extend)(jobs)
-            self._cache.changed.notify_all()
-            while len(self._threads) < min(self._limit, len(self._queue)):
-                thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            if self._is_wanted():
+                self._queue.extend(jobs)
+                self._wake(len(self._queue))
+
+    def _wake(self, jobs: int) -> None:
+        """See that there are workers for so many jobs; the lock is held."""
+        self._cache.changed.notify_all()
+        while len(self._threads) < min(self._limit, jobs):
+            thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def start(self) -> None:
         """Take wishes again."""
@@ -136,23 +131,27 @@ class Prefetcher:
         """Drop what is queued, and what is wished for until `start`; requests in flight finish."""
         with self._cache.changed:
             self._active = False
-            self._queue.clear()
-            if self._suggested is not None:
-                self._suggested.clear()
-            self._cache.changed.notify_all()
+            self._drop()
+
+    def _drop(self) -> None:
+        """Nothing is queued any more; the lock is held."""
+        self._queue.clear()
+        self._taken.clear()
+        if self._suggested is not None:
+            self._suggested.clear()
+        self._cache.changed.notify_all()
 
     def drain(self) -> None:
         """Wait until nothing is queued or under way."""
         with self._cache.changed:
-            self._cache.changed.wait_for(lambda: self._stopping or not (self._queue or self._busy))
+            self._cache.changed.wait_for(lambda: self._stopping or not self.is_busy)
         self._raise()
 
     def close(self) -> None:
         """Let requests in flight finish, drop the rest."""
         with self._cache.changed:
             self._stopping = True
-            self._queue.clear()
-            self._cache.changed.notify_all()
+            self._drop()
         for thread in self._threads:
             thread.join()
         self._raise()
@@ -165,7 +164,7 @@ class Prefetcher:
     @property
     def is_busy(self) -> bool:
         """Whether something is queued or under way."""
-        return bool(self._queue or self._busy)
+        return bool(self._queue or self._taken or self._busy or (self._suggested and self._suggested.waiting))
 
     def spend(self, size: int) -> None:
         """A user reads so many bytes."""
@@ -214,12 +213,23 @@ class Prefetcher:
     def _pop(self) -> Job | None:
         """The next job, once the one before is decided about, so that batches are begun in their order."""
         with self._cache.changed:
-            self._cache.changed.wait_for(lambda: self._stopping or (self._queue and self._looking is None))
-            if self._stopping:
-                return None
-            self._busy += 1
-            self._looking = threading.get_ident()
-            return self._queue.popleft()
+            while not self._stopping:
+                if self._looking is None and (job := self._next()) is not None:
+                    self._busy += 1
+                    self._looking = threading.get_ident()
+                    return job
+                self._cache.changed.wait()
+            return None
+
+    def _next(self) -> Job | None:
+        """What is suggested comes before what is queued; the lock is held."""
+        if self._taken:
+            return partial(self._take, self._taken.popleft())
+        if self._suggested is not None and self._suggested.waiting:
+            if rows := self._suggested.take():
+                return partial(self._take, rows)
+            self._cache.changed.notify_all()  # none of it was still to be had
+        return self._queue.popleft() if self._queue else None
 
     def _take(self, rows: Sequence[int]) -> None:
         layout = self._cache.decider.layout

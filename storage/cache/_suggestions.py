@@ -23,6 +23,11 @@ class Suggestions:
         """A user reads; returns how many chunks are queued for it."""
         return suggest(self._ahead, self._decider.state, segments, 0, len(segments.chunk), self._queue, self._out)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something is queued, be it there already."""
+        return bool(self._queue.ends[0] < self._queue.ends[1])
+
     def take(self) -> list[int]:
         """A batch of what is wanted most and not there; none if there is none."""
         decider = self._decider

@@ -70,6 +70,7 @@ def group() -> None:
 def main() -> None:
     """Run the command; what goes wrong is one line on standard error."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no verb has large matrices, and idle threads of it spin
+    gc.set_threshold(10_000)  # few of the many objects that verbs make refer to themselves: looking takes time
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     try:

@@ -27,12 +27,15 @@ class Cpu:
         Of serving bytes from the cache, for each run of ready chunks.
     fetch_ns, decode_ns_per_mib
         Of handling a request's answer, and of decoding, verifying and storing its chunks.
+    wake_ns
+        How long a prefetch worker that has nothing to do, or stepped back for users, takes to look again.
     """
 
     hit_ns: int = 20_000
     hit_ns_per_mib: int = 100_000
     fetch_ns: int = 300_000
     decode_ns_per_mib: int = 2_000_000
+    wake_ns: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -41,7 +44,7 @@ class Cpu:
 
 
 def calibrate(events: pa.Table) -> Cpu:
-    """Costs as a live run had them; what it gives no evidence of keeps its default.
+    """Costs as a live run had them; what its events give no evidence of keeps its default.
 
     Each cost is a median, so that a pause of the machine does not count. The time that a
     read spent neither on requests nor on waits is its work: of reads served from the cache alone it

@@ -128,7 +128,7 @@ def _begin_read(world: World, actor: int, t: int) -> None:
 def _suggest(world: World, first: int, end: int, t: int) -> None:
     ahead = world.ahead
     if suggest(ahead.policy, world.state, world.segments, first, end, ahead.queue, ahead.out) > 0:
-        wake_workers(world, t)
+        wake_workers(world, t + world.model.wake)
 
 
 def _look(world: World, actor: int, t: int) -> None:
@@ -139,7 +139,7 @@ def _look(world: World, actor: int, t: int) -> None:
         return
     action = advance(world.layout, world.state, world.options, world.policy, world.segments, world.marks, reg)
     if reg[Reg.KIND] == USER and world.state.counters[BLOCKED] == 0:
-        unpark(world, t)
+        unpark(world, t + world.model.wake)
     if action == SERVE:
         _serve(world, actor, t)
     elif action == WAIT:

@@ -178,10 +178,12 @@ class Result:
     @property
     def _idle(self) -> I64:
         """How long each read's thread did nothing before: it thought, or waited until the read was due."""
-        ended = self._start + self._out.dur
-        free = np.concatenate([np.zeros(1, np.int64), ended[:-1]])[: len(ended)]
-        firsts = self.workload.thread_first[:-1]
-        free[firsts] = self._out.began[self.workload.program[firsts]]
+        work = self.workload
+        if self.settings.loop == "closed":
+            return work.think_ns
+        ended, firsts = self._start + self._out.dur, work.thread_first[:-1]
+        free = np.roll(ended, 1)
+        free[firsts] = self._out.began[work.program[firsts]]
         idle: I64 = self._start + self._out.late - free
         return idle
 
@@ -197,7 +199,7 @@ class Result:
         work, dur, inside = self.workload, self._out.dur, self.workload.due_ns
         if self.settings.loop == "closed":
             inside = after_each_other(work.think_ns + dur, work.thread_first) - dur
-        started: I64 = np.repeat(self._out.began, np.diff(work.thread_first[work.program_first])) + inside
+        started: I64 = self._out.began[work.program] + inside
         return started
 
     @cached_property

@@ -161,6 +161,7 @@ def new_worlds(workload: Workload, settings: Settings, record: bool, bound: Boun
             copy=cpu.hit_ns_per_mib,
             fetch=cpu.fetch_ns,
             decode=cpu.decode_ns_per_mib,
+            wake=cpu.wake_ns,
             recording=int(record),
             reactive=int(bound.ahead is not None),
             open_loop=int(settings.loop == "open"),

@@ -111,7 +111,7 @@ def _refuse(world: World, actor: int, t: int) -> bool:
         end_request(world, t)
         return True
     if world.state.counters[BLOCKED] == 0:
-        unpark(world, t)
+        unpark(world, t + world.model.wake)
     world.count[Count.FAILURES] += 1
     end_read(world, actor, t, _ERROR)
     return False

@@ -42,7 +42,7 @@ def load(world: World, actor: int, first: int, end: int, kind: int, ticket: int)
 
 
 def unpark(world: World, t: int) -> None:
-    """Nobody is blocked: workers that stepped back look again."""
+    """Nobody is blocked: workers that stepped back look again at a time."""
     for worker in range(world.own[Own.WORKER], world.own[Own.WORKERS]):
         if world.actors.phase[worker] == Phase.PARK:
             put(world, worker, Phase.LOOK, t)
@@ -83,7 +83,7 @@ def _paid(world: World, reg: Any, t: int) -> int:
 
 
 def wake_workers(world: World, t: int) -> None:
-    """There is something to prefetch: whoever has nothing to do takes of it."""
+    """There is something to prefetch: whoever has nothing to do takes of it, to begin at a time."""
     for worker in range(world.own[Own.WORKER], world.own[Own.WORKERS]):
         if world.actors.phase[worker] == Phase.IDLE:
             take_batch(world, worker, t)

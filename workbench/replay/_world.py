@@ -68,6 +68,7 @@ class Model(NamedTuple):
     copy: int
     fetch: int
     decode: int
+    wake: int
     recording: int
     reactive: int
     open_loop: int

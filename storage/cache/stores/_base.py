@@ -153,10 +153,6 @@ class BlobFile:
         """
         raise NotImplementedError
 
-    def place(self, row: int) -> tuple[int, int]:
-        """Where a chunk's bytes are in the file, and how many."""
-        return self._source.layout.offset[row], self._source.layout.size[row]
-
     def check(self, row: int) -> None:
         """See that a chunk is in the file as it should be; see `chunk` for what is raised where it is not."""
         remember(None, None)
@@ -165,6 +161,10 @@ class BlobFile:
     def hold(self, row: int, plain: memoryview, unit: Fetched) -> None:
         """Remember a chunk that was put, and that the thread's buffers hold."""
         remember((self._name, row), plain)
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Where a chunk's bytes are in the file, and how many."""
+        return self._source.layout.offset[row], self._source.layout.size[row]
 
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -138,7 +139,7 @@ def directory_tree(path: str | Path, leave_out: Collection[str] = ()) -> Node:
 def _entries(place: bytes) -> list[os.DirEntry[bytes]]:
     try:
         with os.scandir(place) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=attrgetter("name"))
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=os.fsdecode(place)) from error
 

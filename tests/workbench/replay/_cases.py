@@ -127,7 +127,7 @@ def cases(draw: st.DrawFn, calm: bool = False, plain: bool = False, **fixed: obj
             errors_ppm=0 if calm else draw(st.sampled_from([0, 0, 200_000])),
             retries=draw(st.integers(0, 2)),
         ),
-        "cpu": Cpu(*draw(st.tuples(*[st.sampled_from([0, 1, 777, 1_000_000])] * 4))),
+        "cpu": Cpu(*draw(st.tuples(*[st.sampled_from([0, 1, 777, 1_000_000])] * 5))),
         "loop": "closed" if plain else draw(st.sampled_from(["closed", "closed", "open"])),
         "warm_up": 0 if plain else draw(st.sampled_from([0, 0, 7])),
     }

@@ -300,7 +300,7 @@ class Model:
         else:
             yield self.now + self.settings.cpu.hit_ns
             if client.decider.state.counters[BLOCKED] == 0:
-                self.unpark(client, self.now)
+                self.unpark(client, self.now + self.settings.cpu.wake_ns)
         self.times[read, 1] = self.now - start
 
     def look_ahead(self, client: Client, segments: Segments) -> None:
@@ -308,7 +308,7 @@ class Model:
             return
         out = np.zeros(len(self.workload.layout.size), np.int64)
         if suggest(client.ahead, client.decider.state, segments, 0, len(segments.chunk), client.queue, out):
-            self.give_work(client, self.now)
+            self.give_work(client, self.now + self.settings.cpu.wake_ns)
 
     def give_work(self, client: Client, t: int) -> None:
         """Who has nothing to do takes a batch, the lowest first."""
@@ -339,7 +339,7 @@ class Model:
                 yield from self.park(client, actor)
             action = client.decider.advance(read)
             if number >= 0 and client.decider.state.counters[BLOCKED] == 0:
-                self.unpark(client, self.now)
+                self.unpark(client, self.now + self.settings.cpu.wake_ns)
             if action == COMPLETE:
                 return True
             if action == SERVE:
@@ -445,7 +445,7 @@ class Model:
         client.decider.abandon(read)
         self.wake(client)
         if number >= 0 and client.decider.state.counters[BLOCKED] == 0:
-            self.unpark(client, self.now)
+            self.unpark(client, self.now + self.settings.cpu.wake_ns)
         self.end_request(client, number)
 
     def end_request(self, client: Client, number: int) -> None:
