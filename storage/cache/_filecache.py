@@ -76,17 +76,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disown_all)
 
 
-def _refuse_to_bound(file: BlobFile) -> None:
-    """Refuse to bound what cannot give back the space of a single chunk.
+def _bounds_units(files: Sequence[BlobFile], options: Options) -> bool:
+    """Whether what is evicted are units, as the space of one chunk is not to be had alone; or refuse to bound.
 
-    Raw bytes of a batch, or of a piece of a gzip stream, are of use while any of its chunks is, so that a cache of
-    one chunk of each would hold them all, whatever its capacity.
+    Raw bytes of a batch, or of a piece of a gzip stream, are of use while any of its chunks is. So all of them come
+    and go together, which is not so under plan `reference`, where a fetch may keep some of them.
     """
-    if not file.gives_back:
-        message = (
-            "what is cached in this form cannot be evicted chunk by chunk: the space of one is not to be had alone"
-        )
-        raise ConfigError(message, field="capacity", path=file.path)
+    units = not all(file.parts for file in files)
+    for file in files:
+        if not file.gives_back or (units and options.plan != EXACT):
+            why = "units are kept whole under plan exact only" if file.gives_back else "it is no copy"
+            raise ConfigError(f"what is cached in this form cannot be evicted: {why}", field="capacity", path=file.path)
+    return units
 
 
 class FileCache:
@@ -106,7 +107,8 @@ class FileCache:
     kind
         In what form chunks are kept.
     capacity
-        Bytes of chunks that may be stored. A bounded folder is owned by one process.
+        Bytes of chunks that may be stored, decoded. A bounded folder is owned by one process. Of raw batches and
+        gzip pieces all the chunks come and go together, under plan `exact`.
     watermarks
         How much is evicted at a time; see `storage.plan.new_state`.
     policy, arena
@@ -166,8 +168,7 @@ class FileCache:
                 rows = range(int(first), int(first + count))
                 source = Source(info, views(layout), decoder, rows, self._lock.writable, flights.digests)
                 self.files.append(open_blob_file(self.folder, source, kind))
-                if capacity is not None:
-                    _refuse_to_bound(self.files[-1])
+            whole = capacity is not None and _bounds_units(self.files, options)
             check_form(self.folder, kind.form)  # once more: who opens it in another form at this moment sees our files
             index = ChunkIndex(dedup) if dedup is not None and self._lock.writable else None
         except BaseException:
@@ -178,7 +179,7 @@ class FileCache:
         if not self._lock.writable:
             layout = layout._replace(known=np.zeros_like(layout.known))  # nothing is added, nor can anything go
             capacity = watermarks = None
-        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks, window)
+        self.decider = Decider(layout, options, capacity, policy, arena, journal, watermarks, window, whole)
         self.changed = threading.Condition()
         self.first_chunk = [int(first) for first in blobs.first_chunk]
         self.chunk_counts = [int(count) for count in blobs.chunk_count]

@@ -81,6 +81,8 @@ class Decider:
         See `new_state`.
     window
         How far requests reach, for all or by chunk, see `windows`; by default as `options` say.
+    whole
+        See `new_state`.
 
     Attributes
     ----------
@@ -103,12 +105,13 @@ class Decider:
         journal: bool = False,
         watermarks: tuple[int, int] | None = None,
         window: npt.NDArray[np.int64] | None = None,
+        whole: bool = False,
     ) -> None:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
         first = options.amplify if window is None else window
-        self.state = views(new_state(chunks, capacity, *arena, watermarks, first))
+        self.state = views(new_state(chunks, capacity, *arena, watermarks, first, whole))
         self.policy = keep_all if policy.admits is keep_all.admits and self._holds_all(layout) else policy
         self.noted: list[int] = []
         self.told = 0
