@@ -47,7 +47,8 @@ def read_at_once(
         `read` returns how many bytes it read, or -1 where it could not at once and has done nothing. After `stop`
         it always does.
     """
-    preadv, now, ready, recorder = os.preadv, time.monotonic_ns, READY, log.recorder
+    preadv, now, ready = os.preadv, time.monotonic_ns, READY
+    log_hit = log.recorder.log_hit if log.recorder else None
 
     def read(
         rows: Sequence[int],
@@ -62,14 +63,14 @@ def read_at_once(
         length = lengths[0]
         if len(buffers[0]) != length:
             return -1
-        start = now() if recorder else 0
+        start = now() if log_hit else 0
         blob = blobs[row]
         if preadv(files[blob], buffers, starts[row] + offsets[0]) != length:
             return -1
         count()
-        if recorder:
+        if log_hit:
             if read_id is None:
-                recorder.log_hit(start, new_read_id(), blob, row, length)
+                log_hit(start, new_read_id(), blob, row, length)
             else:
                 log.hit(start, read_id, blob, (row,), (length,))
         return length

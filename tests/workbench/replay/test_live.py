@@ -2,82 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
-from storage.events import audit
-from storage.factory import default_backend
-from storage.image import locate, open_image
+from storage.image import open_image
 from storage.image.build import build
 from storage.image.tables import BATCH
-from workbench.replay import Settings, Workload, calibrate, decisions, replay, run_live
-
-
-def reads_of(image_dir: Path, reads: int, seed: int) -> pa.Table:
-    """Random reads of the image's files, as a workload of one thread."""
-    image, rng = open_image(image_dir), np.random.default_rng(seed)
-    names, rows = image.paths()
-    files = [
-        (name.decode(), int(image.inodes.size[row]))
-        for name, row in zip(names, rows, strict=True)
-        if image.inodes.mode[row] & 0o170000 == 0o100000 and image.inodes.size[row] > 0
-    ]
-    picks = [files[i] for i in rng.integers(0, len(files), reads)]
-    offset = [int(rng.integers(0, size)) for _, size in picks]
-    length = [int(rng.integers(1, min(size - at, 300_000) + 1)) for (_, size), at in zip(picks, offset, strict=True)]
-    return pa.table(
-        {
-            "read_id": np.arange(reads),
-            "t_ns": np.arange(reads),
-            "think_ns": np.zeros(reads, np.int64),
-            "thread": np.zeros(reads, np.int32),
-            "program": ["p"] * reads,
-            "path": [name for name, _ in picks],
-            "offset": offset,
-            "length": length,
-        }
-    )
-
-
-def events_of(image_dir: Path, reads: pa.Table, settings: Settings) -> pa.Table:
-    """Events of the live store, with no link before the blobs."""
-    with contextlib.closing(default_backend(locate(image_dir))) as backend:
-        live = run_live(image_dir, reads, settings, backend)
-    assert audit(live.events).asked == pc.sum(reads["length"]).as_py()
-    return live.events
+from workbench.replay import Settings, Workload, calibrate, decisions, replay
+from workbench.testing import random_reads, run_serially
 
 
 @pytest.mark.parametrize("plan", ["exact", "reference"])
 @pytest.mark.parametrize("amplify", [0, 200_000, 1 << 20])
 @pytest.mark.parametrize("eviction", [None, "fifo", "lru", "sieve", "lru+tinylfu", "fifo+probabilistic=0.5"])
-def test_serial_is_the_same(image_dir: Path, plan: str, amplify: int, eviction: str | None) -> None:
+def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify: int, eviction: str | None) -> None:
     """Without concurrency, replay does what the live store did: every row, in the same order."""
-    reads = reads_of(image_dir, 120, seed=amplify)
+    reads = random_reads(image_dir, 120, seed=amplify)
     image = open_image(image_dir)
     workload = Workload.from_reads(reads, image)
     capacity = None if eviction is None else workload.touched_bytes // 3
     settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
-    live = decisions(events_of(image_dir, reads, settings))
+    live = decisions(run_serially(image_dir, reads, settings, tmp_path / "cache"))
     replayed = decisions(replay(workload, image, settings, record=True).events())
     assert replayed == live
 
 
 @pytest.mark.parametrize("amplify", [0, 200_000])
 @pytest.mark.parametrize("eviction", ["fifo", "lru", "sieve"])
-def test_watermarks_are_the_same(image_dir: Path, amplify: int, eviction: str) -> None:
+def test_watermarks_are_the_same(image_dir: Path, tmp_path: Path, amplify: int, eviction: str) -> None:
     """The same with watermarks, which have more go than there must."""
-    reads, image = reads_of(image_dir, 120, seed=amplify), open_image(image_dir)
+    reads, image = random_reads(image_dir, 120, seed=amplify), open_image(image_dir)
     workload = Workload.from_reads(reads, image)
     half, evicted = workload.touched_bytes // 2, []
     for marks in (None, (half // 4, half), (half // 4, 3 * half // 4)):
         settings = Settings(amplify_io=amplify, capacity=half, eviction=eviction, watermarks=marks)
         result = replay(workload, image, settings, record=True)
-        live = events_of(image_dir, reads, settings)
+        live = run_serially(image_dir, reads, settings, tmp_path / f"{marks}")
         assert decisions(result.events()) == decisions(live)
         evicted.append(result.totals["evictions"])
     assert len(set(evicted)) > 1
@@ -90,11 +51,11 @@ def test_serial_is_the_same_of_v5(tree: Path, tmp_path: Path, plan: str, amplify
     """The same of a v5 image, whose chunks share blocks and whose reads are widened by file."""
     image_dir = tmp_path / "image"
     build(tree, image_dir, version=5, chunk_size=64 << 10)
-    reads, image = reads_of(image_dir, 120, seed=amplify), open_image(image_dir)
+    reads, image = random_reads(image_dir, 120, seed=amplify), open_image(image_dir)
     workload = Workload.from_reads(reads, image)
     capacity = None if eviction is None else workload.touched_bytes // 3
     settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
-    live = decisions(events_of(image_dir, reads, settings))
+    live = decisions(run_serially(image_dir, reads, settings, tmp_path / "cache"))
     assert decisions(replay(workload, image, settings, record=True).events()) == live
     causes = {row["cause"] for row in live}
     assert ("amplify" in causes) == (amplify > 0)
@@ -106,13 +67,13 @@ def test_batches_are_the_same(tree: Path, tmp_path: Path, plan: str, eviction: s
     """The same on an image whose small files are stored in batches."""
     build(tree, tmp_path / "image", chunk_size=64 << 10, batch_size=64 << 10)
     assert (open_image(tmp_path / "image").chunks.kind == BATCH).any()
-    test_serial_is_the_same(tmp_path / "image", plan, 200_000, eviction)
+    test_serial_is_the_same(tmp_path / "image", tmp_path, plan, 200_000, eviction)
 
 
-def test_calibrate(image_dir: Path) -> None:
+def test_calibrate(image_dir: Path, tmp_path: Path) -> None:
     """Costs taken from a run's events are in the order of what the machine can do, and predict that run's work."""
-    reads = reads_of(image_dir, 300, seed=1)
-    live = events_of(image_dir, reads, Settings())
+    reads = random_reads(image_dir, 300, seed=1)
+    live = run_serially(image_dir, reads, Settings(), tmp_path / "cache")
     cpu = calibrate(live)
     assert 500 < cpu.hit_ns < 2_000_000
     assert 20_000 < cpu.decode_ns_per_mib < 200_000_000
