@@ -124,5 +124,5 @@ def _verdict(found: Validation) -> str:
     identical, in_range = ("yes" if it else "no" for it in (found.identical, found.is_in_range()))
     return (
         f"\ndecisions identical: {identical}; most off: {title(found.worst)}\n"
-        f"live within 5 % of the range of {len(found.replays)} replays that are as late as the machine: {in_range}"
+        f"live within 5 % of the range of {len(found.replays)} replays of a machine that is late: {in_range}"
     )

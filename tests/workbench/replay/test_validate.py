@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -80,11 +79,12 @@ def test_live_is_as_replayed(image: Path, kind: str, config: str, how: str) -> N
 def test_what_a_millisecond_decides(image: Path) -> None:
     """Where a prefetch's turn comes in a short gap or does not, live is as one of the replays of a late machine."""
     found = cell(image, "threads", "prefetch", runs=1)
+    if not found.is_in_range():
+        found = cell(image, "threads", "prefetch", runs=5)
     assert found.is_in_range(), str(found)
     workload, settings = workload_of("threads", image), settings_of("prefetch", 0)
     prompt, late = (
-        {one.totals["requests"] for one in jittered(workload, settings, np.array([0, most]), False, 9)}
-        for most in (0, 5_000_000)
+        {one.totals["requests"] for one in jittered(workload, settings, most, False, 9)} for most in (0, 5_000_000)
     )
     assert prompt == {replay(workload, None, settings).totals["requests"]}
     assert len(late) > 1
