@@ -55,9 +55,9 @@ FIRST_USE = """
 import sys, time
 from workbench.simulate import ObjectTrace, simulate
 trace = ObjectTrace.from_arrays([1, 2, 1], 1)
-start = time.perf_counter()
+start = time.process_time()
 simulate(trace, sys.argv[1], 2)
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 
@@ -104,7 +104,7 @@ def theirs(path: Path, name: str, size: int, objects: int) -> float:
 
 
 def first_use(name: str) -> tuple[float, float]:
-    """Seconds of the first simulation in a fresh process: nothing on disk, and then from there."""
+    """Seconds of the processor for the first simulation in a process: nothing on disk, and then from there."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
         runs = [

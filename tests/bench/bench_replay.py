@@ -30,9 +30,9 @@ COMPILE = """
 import time
 from tests.bench.bench_replay import workload
 from workbench.replay import Settings, replay
-start = time.perf_counter()
+start = time.process_time()
 replay(workload(1000, 1), None, Settings())
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 
@@ -83,7 +83,7 @@ def simulator_rate(path: Path, reads: int, name: str, share: float) -> float:
 
 
 def compile_times() -> tuple[float, float]:
-    """Seconds of the first replay in a fresh process: nothing on disk, and then from there."""
+    """Seconds of the processor for the first replay in a process: nothing on disk, and then from there."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": "."}
         runs = [
