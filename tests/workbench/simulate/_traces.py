@@ -37,8 +37,10 @@ THEIRS = {
     "hyperbolic": libcachesim.Hyperbolic,
     "lhd": libcachesim.LHD,
     "belady-size": libcachesim.BeladySize,
+    "3l-cache": libcachesim.ThreeLCache,
+    "lrb": libcachesim.LRB,
 }
-COMPARED = [name for name in THEIRS if name not in ("hyperbolic", "lhd", "belady-size")]
+COMPARED = [name for name in THEIRS if name not in ("hyperbolic", "lhd", "belady-size", "3l-cache", "lrb")]
 OBJECTS = 1000
 BLOCK = 4096
 

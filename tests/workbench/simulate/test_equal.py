@@ -28,6 +28,9 @@ PAGES_ONLY = {
 # Both draw, and not the same: who is looked at, or an evicted object's place among equals.
 DRAWN = ("hyperbolic", "lhd", "belady-size")
 
+# Those of libcachesim's that learn, and of which the documentation of `workbench.policy` says why they are not here.
+LEARNED = ("3l-cache", "lrb")
+
 
 def count(name: str, trace: ObjectTrace, folder: Path) -> list[bool]:
     """For each size, whether misses and bytes missed are the same."""
@@ -86,6 +89,15 @@ def test_drawn_as_libcachesim(name: str, tmp_path: Path) -> None:
             mine = sum(simulate(trace, name, size).misses for size in sizes)
             others = sum(in_new_thread(name, trace, size, tmp_path) for size in sizes)
             assert abs(mine - others) < 0.03 * others
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_learned_are_lru(name: str, tmp_path: Path) -> None:
+    """Policies that learn, which are not here, have LRU's misses on traces as short as these."""
+    for trace in traces().values():
+        size = int(trace.sizes.sum() * 0.3) // 20 * 20
+        outcome = simulate(trace, "lru", size)
+        assert theirs(name, trace, size, tmp_path) == (outcome.misses, outcome.miss_bytes)
 
 
 def in_new_thread(name: str, trace: ObjectTrace, size: int, folder: Path) -> int:
