@@ -37,6 +37,14 @@ fuzz: .venv/test.stamp
 	@for target in $$($(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'); do \
 		echo "== $$target"; $(BIN)/python -m tests.fuzz.run $$target --runs $(RUNS) 2>&1 | tail -1; done
 
+# The long runs of what the tests do for a short while: so many kills, and so many seconds of so many processes.
+KILLS ?= 300
+SECONDS ?= 60
+survive: .venv/test.stamp
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && mkdir "$$folder/kills" "$$folder/crowd" && \
+		$(BIN)/python tests/storage/cache/kills.py "$$folder/kills" $(KILLS) $$(date +%s) && \
+		$(BIN)/python tests/storage/cache/crowd.py "$$folder/crowd" 4 32 $(SECONDS)
+
 # What a few tests need of the system, as Debian names it; without root they skip with a reason.
 DEBIAN_PACKAGES = btrfs-progs cryptsetup-bin docker-registry erofs-utils fdisk iproute2 nginx-light skopeo
 
@@ -48,4 +56,4 @@ system-packages:
 clean:
 	rm -rf .venv demo
 
-.PHONY: bench clean demo fuzz system-packages test
+.PHONY: bench clean demo fuzz survive system-packages test

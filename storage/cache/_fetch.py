@@ -13,7 +13,7 @@ from storage.codec import buffer
 from storage.errors import CacheError, IntegrityError, StorageError
 from storage.events import Cause, Kind
 from storage.image.decode import Decoder, Fetched
-from storage.plan import PREFETCH, READY, STORING, Read, Reg, payer
+from storage.plan import PREFETCH, READY, STORING, WHOLE, Read, Reg, payer
 
 if TYPE_CHECKING:
     from storage.cache._cursor import Cursor
@@ -32,6 +32,7 @@ class Fetcher:
         self._decoder = decoder
         self.readers = readers
         self._refused = False
+        self._whole = cache.decider.state.counters[WHOLE] != 0
         # The first ones are those of the blobs' blob.meta.
         self._ids = itertools.count(len(readers))
         self._layout = layout = cache.decider.layout
@@ -169,7 +170,7 @@ class Fetcher:
             _log.warning("%s; chunks are read through until it can be", refused)
 
     def evict(self, victims: Sequence[int]) -> None:
-        """Punch victims out: first the bit is cleared, then the bytes go."""
+        """Punch victims out: first the bits are cleared, then the bytes go."""
         cache = self._cache
         if victims and cache.dedup is not None:
             cache.dedup.entries.forget(victims)
@@ -178,8 +179,14 @@ class Fetcher:
                 blob = self._blob[row]
                 with cache.changed:
                     cache.files[blob].map.clear(row - cache.first_chunk[blob])
+            for row in victims:
+                blob = self._blob[row]
                 cache.files[blob].remove(row)
                 cache.log.evicted(blob, row, self._size[row])
+            if self._whole:
+                with cache.changed:
+                    for row in victims:
+                        cache.files[self._blob[row]].remove_shared(row, cache.decider.state.status)
         finally:
             if victims:
                 with cache.changed:

@@ -45,6 +45,7 @@ from storage.plan._state import (
     STORING,
     USER,
     WAIT,
+    WHOLE,
     YIELD,
     Layout,
     Options,
@@ -59,7 +60,7 @@ from storage.plan._state import (
     plan_options,
     views,
 )
-from storage.plan._units import payer
+from storage.plan._units import payer, unit_last
 from storage.plan._wishes import Wish, wishes
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "STORING",
     "USER",
     "WAIT",
+    "WHOLE",
     "YIELD",
     "Ahead",
     "Amplify",
@@ -132,6 +134,7 @@ __all__ = [
     "suggest",
     "take",
     "take_in",
+    "unit_last",
     "views",
     "windows",
     "wishes",

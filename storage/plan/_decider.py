@@ -7,6 +7,7 @@ order of the cache's lock; `rerun` feeds the inputs to a fresh machine and compa
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -80,6 +81,8 @@ class Decider:
         See `new_state`.
     window
         How far requests reach, for all or by chunk, see `windows`; by default as `options` say.
+    whole
+        See `new_state`.
 
     Attributes
     ----------
@@ -88,6 +91,8 @@ class Decider:
     noted
         Hits that the policy was not told of yet: any thread adds to them, without the lock. It is told, in order,
         before the next decision that may depend on it.
+    told
+        How many have been noted before these.
     """
 
     def __init__(
@@ -100,14 +105,16 @@ class Decider:
         journal: bool = False,
         watermarks: tuple[int, int] | None = None,
         window: npt.NDArray[np.int64] | None = None,
+        whole: bool = False,
     ) -> None:
         chunks = len(layout.size)
         self.layout = views(layout)
         self.options = options
         first = options.amplify if window is None else window
-        self.state = views(new_state(chunks, capacity, *arena, watermarks, first))
+        self.state = views(new_state(chunks, capacity, *arena, watermarks, first, whole))
         self.policy = keep_all if policy.admits is keep_all.admits and self._holds_all(layout) else policy
         self.noted: list[int] = []
+        self.told = 0
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0
@@ -154,8 +161,9 @@ class Decider:
         if not self.noted:
             return
         count = len(self.noted)  # more may come meanwhile
-        rows = np.array(self.noted[:count], np.int64)
+        rows = np.frombuffer(struct.pack(f"{count}q", *self.noted[:count]), np.int64)  # a quarter of numpy's own time
         del self.noted[:count]
+        self.told += count
         self.hits(rows[np.asarray(self.state.status)[rows] == READY])
 
     def hits(self, chunks: Sequence[int] | npt.NDArray[np.int64]) -> None:

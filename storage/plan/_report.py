@@ -17,6 +17,7 @@ from storage.plan._state import (
     READY,
     STORED,
     STORING,
+    WHOLE,
     Array,
     Layout,
     Options,
@@ -25,7 +26,7 @@ from storage.plan._state import (
     Segments,
     State,
 )
-from storage.plan._units import in_flight
+from storage.plan._units import in_flight, unit_last
 
 __all__ = [
     "abandon",
@@ -121,14 +122,19 @@ def arrive(layout: Layout, state: State, policy: Policy, reg: Array, victims: Ar
     """
     count = 0
     # Whoever chose a victim waits for it to go; to everybody else it still takes room.
-    others = state.counters[LEAVING]
+    others, unit, kept = state.counters[LEAVING], -1, False
     for chunk in range(reg[Reg.FIRST], reg[Reg.LAST] + 1):
         status = state.status[chunk]
         if status != ABSENT and status != PENDING:
             continue
         if (reg[Reg.LISTED] != 0 or reg[Reg.KIND] == PREFETCH) and state.owner[chunk] != reg[Reg.TICKET]:
             continue
-        count = take_in(layout, state, policy, chunk, others, victims, count)
+        if state.counters[WHOLE] == 0 or layout.unit[chunk] != unit:
+            count = take_in(layout, state, policy, chunk, others, victims, count)
+            if layout.known[chunk] != 0:
+                unit, kept = layout.unit[chunk], state.status[chunk] == STORING
+        elif kept and layout.known[chunk] != 0:  # there is room for it, too
+            _keep(layout, state, policy, chunk)
         if state.status[chunk] == STORING:
             state.owner[chunk] = reg[Reg.TICKET]
         elif state.owner[chunk] == reg[Reg.TICKET]:
@@ -144,14 +150,29 @@ def take_in(layout: Layout, state: State, policy: Policy, chunk: int, others: in
     """
     if layout.known[chunk] == 0 or policy.admits(state.ints, state.floats, chunk) == 0:
         return count
-    size = layout.size[chunk]
-    count = _make_room(layout, state, policy, chunk, size + others, victims, count)
-    if _fits(state, size + others):
-        state.status[chunk] = STORING
-        state.pins[chunk] += 1
-        state.counters[STORED] += size
-        policy.on_admit(state.ints, state.floats, chunk)
+    size = _missing(layout, state, chunk) + others
+    count = _make_room(layout, state, policy, chunk, size, victims, count)
+    if _fits(state, size):
+        _keep(layout, state, policy, chunk)
     return count
+
+
+def _missing(layout: Layout, state: State, chunk: int) -> int:
+    """Bytes of what is kept with a chunk, from it on, and not there yet."""
+    if state.counters[WHOLE] == 0:
+        return int(layout.size[chunk])
+    size = 0
+    for other in range(chunk, unit_last(layout, chunk) + 1):
+        if layout.known[other] != 0 and (state.status[other] == ABSENT or state.status[other] == PENDING):
+            size += layout.size[other]
+    return size
+
+
+def _keep(layout: Layout, state: State, policy: Policy, chunk: int) -> None:
+    state.status[chunk] = STORING
+    state.pins[chunk] += 1
+    state.counters[STORED] += layout.size[chunk]
+    policy.on_admit(state.ints, state.floats, chunk)
 
 
 def adopt(layout: Layout, state: State, policy: Policy, chunk: int, victims: Array) -> int:
@@ -165,10 +186,7 @@ def adopt(layout: Layout, state: State, policy: Policy, chunk: int, victims: Arr
     size = layout.size[chunk] + state.counters[LEAVING]
     count = _make_room(layout, state, policy, chunk, size, victims, 0)
     if _fits(state, size):
-        state.status[chunk] = STORING
-        state.pins[chunk] += 1
-        state.counters[STORED] += layout.size[chunk]
-        policy.on_admit(state.ints, state.floats, chunk)
+        _keep(layout, state, policy, chunk)
     return count
 
 
@@ -194,13 +212,32 @@ def _make_room(layout: Layout, state: State, policy: Policy, chunk: int, size: i
         # Whatever a policy says, bytes that are being read or written stay.
         if victim < 0 or state.pins[victim] != 0 or state.status[victim] != READY:
             break
-        policy.on_remove(state.ints, state.floats, victim)
-        state.status[victim] = EVICTING
-        state.counters[STORED] -= layout.size[victim]
-        state.counters[LEAVING] += layout.size[victim]
-        victims[count] = victim
-        count += 1
+        first, last = victim, victim
+        if state.counters[WHOLE] != 0:
+            if _is_held(layout, state, victim):
+                break
+            first, last = layout.unit[victim], unit_last(layout, victim)
+        for other in range(first, last + 1):
+            if state.status[other] == READY:
+                _let_go(layout, state, policy, other)
+                victims[count] = other
+                count += 1
     return count
+
+
+def _is_held(layout: Layout, state: State, chunk: int) -> bool:
+    """Whether somebody reads, or sees to, a chunk of the unit."""
+    held = in_flight(layout, state, chunk) >= 0
+    for other in range(layout.unit[chunk], unit_last(layout, chunk) + 1):
+        held = held or state.pins[other] != 0
+    return held
+
+
+def _let_go(layout: Layout, state: State, policy: Policy, chunk: int) -> None:
+    policy.on_remove(state.ints, state.floats, chunk)
+    state.status[chunk] = EVICTING
+    state.counters[STORED] -= layout.size[chunk]
+    state.counters[LEAVING] += layout.size[chunk]
 
 
 def evicted(layout: Layout, state: State, chunk: int) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "STORING",
     "USER",
     "WAIT",
+    "WHOLE",
     "YIELD",
     "Layout",
     "Options",
@@ -91,7 +92,8 @@ BLOCKED = 2  # user reads that wait or fetch
 LEAVING = 3  # bytes of victims that are not gone yet
 HIGH = 4  # bytes above which chunks are evicted,
 LOW = 5  # and down to which
-COUNTERS = 6
+WHOLE = 6  # whether units are kept, and evicted, as one
+COUNTERS = 7
 
 MIN_BATCH = 0x2_0000
 MAX_BATCH = 0x1000_0000
@@ -160,7 +162,7 @@ class State(NamedTuple):
         Readers and writers of the chunk's bytes in the cache; a pinned chunk is not evicted.
     owner : (n,) int64
         Ticket of the read that claimed a PENDING or STORING chunk, else -1.
-    counters : (6,) int64
+    counters : (7,) int64
     ints, floats
         The eviction policy's arenas.
     window : (n,) int64
@@ -327,6 +329,7 @@ def new_state(
     floats: int = 1,
     watermarks: tuple[int, int] | None = None,
     window: int | npt.NDArray[np.int64] = 0,
+    whole: bool = False,
 ) -> State:
     """A state in which every chunk is absent.
 
@@ -341,6 +344,8 @@ def new_state(
         evicted until it is no more than the low one. By default both are the capacity.
     window
         How far requests reach, for all or by chunk; see `windows`.
+    whole
+        Whether a unit is kept and evicted as one, since its stored bytes are what is kept; of plan `exact`.
 
     Raises
     ------
@@ -349,6 +354,7 @@ def new_state(
     """
     counters = np.zeros(COUNTERS, np.int64)
     counters[CAPACITY] = bound = -1 if capacity is None else capacity
+    counters[WHOLE] = whole
     counters[LOW], counters[HIGH] = low, high = watermarks or (bound, bound)
     if watermarks is not None and not 0 <= low <= high <= bound:
         raise ConfigError("watermarks are no more than the capacity, and the low one is the lower", field="watermarks")

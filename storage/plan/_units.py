@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage.image.tables import BATCH as _BATCH
-from storage.plan._state import PENDING, STORING, Array, Layout, Reg, Segments, State
+from storage.plan._state import EVICTING, PENDING, STORING, WHOLE, Array, Layout, Reg, Segments, State
 
 __all__ = ["in_flight", "merge_end", "payer", "unit_last"]
 
@@ -17,11 +17,16 @@ def unit_last(layout: Layout, chunk: int) -> int:
 
 
 def in_flight(layout: Layout, state: State, chunk: int) -> int:
-    """A chunk of the same unit that somebody is fetching or storing; -1 if there is none."""
+    """A chunk of the same unit that somebody is fetching or storing; -1 if there is none.
+
+    Where units are evicted as one, also one that somebody is evicting.
+    """
     unit = layout.unit[chunk]
     chunk = unit
     while chunk < len(layout.unit) and layout.unit[chunk] == unit:
         if state.status[chunk] == PENDING or state.status[chunk] == STORING:
+            return chunk
+        if state.status[chunk] == EVICTING and state.counters[WHOLE] != 0:
             return chunk
         chunk += 1
     return -1

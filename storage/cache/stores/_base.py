@@ -74,11 +74,13 @@ class BlobFile:
     is_plain
         Whether a chunk's bytes in the file are the chunk's, and no more than a read is needed.
     gives_back
-        Whether the space of a single chunk can be given back.
+        Whether space can be given back.
+    parts
+        Whether that of a single chunk can; else that of a unit.
     """
 
     is_plain = True
-    gives_back = True
+    gives_back = parts = True
 
     def __init__(self, path: Path, size: int, source: Source, chunk_map: ChunkMap) -> None:
         self.path = path
@@ -167,6 +169,9 @@ class BlobFile:
     def remove(self, row: int) -> None:
         """Give the space of a chunk back."""
         self.punch(*self.place(row))
+
+    def remove_shared(self, row: int, status: Sequence[int]) -> None:
+        """Give back what is shared with neighbours, of those that are gone, too; the cache's lock is held."""
 
     def look_through(self) -> list[int]:
         """Which chunks are in the file, whatever the map says; what is there besides is given back."""

@@ -61,6 +61,8 @@ def calm() -> Iterator[None]:
         ("zipf", "lru", "fleet"),
         ("zipf", "amplified", "together"),
         ("random", "lru", "open"),
+        ("threads", "sequential", "alone"),
+        pytest.param("threads", "lru", "alone", marks=pytest.mark.slow),
     ],
 )
 def test_live_is_as_replayed(image: Path, kind: str, config: str, how: str) -> None:

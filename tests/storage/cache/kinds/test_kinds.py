@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from storage.backend import LocalFs
-from storage.cache import CacheKind
+from storage.cache import CacheKind, FileCache
 from storage.codec import PageCipher
 from storage.errors import BackendError, CacheError, ConfigError, UnsupportedError
 from storage.events import Recorder, audit
 from storage.plan import Decider, keep_all, plan_layout, plan_options, rerun
+from storage.testing import machine
 from storage.testing.backends import WatchedBackend, refuse
 from storage.testing.blobs import Made, make_blobs, open_cache
 from storage.testing.cache import assert_at_rest, expected, read_chunks, read_segments, ready_rows
@@ -141,11 +145,101 @@ def test_bounded(name: str, tmp_path: Path) -> None:
 
 
 def test_not_to_be_bounded(blobs: Made, tmp_path: Path) -> None:
-    """What cannot give back the room of one chunk is refused with a capacity."""
+    """Raw units of which plan `reference` may keep a part are refused with a capacity."""
     if (blobs.chunks.unit != range(len(blobs.chunks))).any():
+        settings: dict[str, Any] = {"kind": CacheKind(compressed=True), "capacity": 1000, "policy": plain_lru()}
         with pytest.raises(ConfigError, match="cannot be evicted") as refused:
-            open_cache(blobs, tmp_path / "cache", kind=CacheKind(compressed=True), capacity=1000, policy=plain_lru())
+            open_cache(blobs, tmp_path / "cache", plan="reference", **settings)
         assert refused.value.where["field"] == "capacity"
+
+
+@pytest.mark.parametrize("together", ["batched", "zran"])
+def test_units_come_and_go_together(together: str, tmp_path: Path) -> None:
+    """Of a bounded raw cache all of a unit's chunks are there, or none, nor its bytes."""
+    (tmp_path / "blobs").mkdir()
+    dice = random.Random(5)
+    longest = 400_000 if together == "zran" else 20_000
+    contents = [[dice.randbytes(dice.randrange(longest)) for _ in range(20)] for _ in range(2)]
+    made = machine.BLOBS[together](tmp_path / "blobs", contents)
+    sizes, units = [len(content) for content in made.contents], made.chunks.unit.tolist()
+    capacity, recorder, backend = sum(sizes) // 3, Recorder(), WatchedBackend(LocalFs(made.folder))
+    settings: dict[str, Any] = {"kind": KINDS["raw"], "capacity": capacity, "policy": plain_lru(), "amplify_io": 0}
+    cache = open_cache(made, tmp_path / "cache", backend=backend, recorder=recorder, journal=True, **settings)
+    seen = set()
+    for _ in range(120):
+        row = dice.randrange(len(sizes))
+        asked, there = len(backend.requests), row in ready_rows(cache)
+        read_chunks(cache, made, [row])
+        assert (len(backend.requests) == asked) == there
+        ready = set(ready_rows(cache))
+        kept = {units[row] for row in ready}
+        assert ready == {row for row, unit in enumerate(units) if unit in kept}
+        assert cache.stored == sum(sizes[row] for row in ready) <= capacity
+        seen |= kept
+        _only_these(cache, made, kept)
+    assert seen == set(units) != set(range(len(units)))
+    audit(recorder.table())
+    journal, options = cache.decider.journal, plan_options("exact", 0)
+    assert journal is not None
+    fresh = Decider(plan_layout(made.chunks), options, capacity, plain_lru(), whole=True)
+    assert rerun(journal, fresh) == len(journal)
+    assert_at_rest(cache)
+    before = ready_rows(cache)
+    cache.close()
+    cache = open_cache(made, tmp_path / "cache", **settings)
+    assert ready_rows(cache) == before
+    cache.close()
+
+
+@pytest.mark.parametrize("together", ["batched", "zran"])
+def test_units_under_threads(together: str, tmp_path: Path) -> None:
+    """Six threads and prefetch on a bounded raw cache: every byte right, none of a unit lost, the capacity held."""
+    (tmp_path / "blobs").mkdir()
+    dice = random.Random(6)
+    longest = 400_000 if together == "zran" else 20_000
+    made = machine.BLOBS[together](tmp_path / "blobs", [[dice.randbytes(dice.randrange(longest)) for _ in range(40)]])
+    sizes, units = [len(content) for content in made.contents], made.chunks.unit.tolist()
+    settings: dict[str, Any] = {"capacity": sum(sizes) // 3, "policy": plain_lru(), "amplify_io": 64 << 10}
+    cache = open_cache(made, tmp_path / "cache", kind=KINDS["raw"], journal=True, **settings)
+    failures: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        dice = random.Random(seed)
+        try:
+            for _ in range(40):
+                first = dice.randrange(len(sizes))
+                read_chunks(cache, made, range(first, min(first + dice.randint(1, 4), len(sizes))))
+                assert cache.stored <= settings["capacity"]
+                if dice.random() < 0.1:
+                    cache.prefetch(dice.sample(range(len(sizes)), 5))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    cache.drain()
+    assert failures == []
+    ready = ready_rows(cache)
+    assert ready == [row for row, unit in enumerate(units) if unit in {units[row] for row in ready}]
+    _only_these(cache, made, {units[row] for row in ready})
+    assert not any(decided for name, _, decided in cache.decider.journal or () if name == "lost")
+    assert_at_rest(cache)
+    cache.close()
+
+
+def _only_these(cache: FileCache, made: Made, kept: set[int]) -> None:
+    """Only these units have bytes in the cache files."""
+    spans = [(int(made.chunks.compressed_offset[unit]), int(made.chunks.compressed_size[unit])) for unit in kept]
+    blobs = [int(made.chunks.blob[unit]) for unit in kept]
+    for number, file in enumerate(cache.files):
+        data = bytearray(file.path.read_bytes())
+        for (start, size), blob in zip(spans, blobs, strict=True):
+            if blob == number:
+                data[start : start + size] = bytes(size)
+        assert not np.frombuffer(data, np.uint8).any()
 
 
 @pytest.mark.parametrize("blobs", ["alone"], indirect=True)
