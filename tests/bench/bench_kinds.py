@@ -26,7 +26,7 @@ from storage.testing.blobs import Made, open_cache
 from storage.testing.machine import BLOBS, KINDS
 
 SIZE, CHUNKS, ROUNDS = 1 << 20, 64, 5
-READS = 16
+READS = 8
 SHOWN = ("plain", "validated", "raw", "encrypted")
 
 

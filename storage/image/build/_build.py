@@ -82,6 +82,9 @@ def build(
 ) -> BuildResult:
     """Build a RAFS image: ``out/bootstrap`` and ``out/blobs/<id>``.
 
+    What is large is read and compressed by processes that are forked for it, on Linux and where no other
+    thread runs; by threads elsewhere.
+
     Parameters
     ----------
     source
