@@ -22,6 +22,7 @@ from workbench.cli._settings import (
     clients_option,
     guarded,
     link_option,
+    prefetch_option,
     replay_options,
     settings_options,
     watermarks_of,
@@ -43,6 +44,7 @@ __all__: list[str] = []
     **example(
         "workbench record --image image --cache cache -o trace",
         "workbench record --image image --cache cache -o trace my_program.py --amplify 4MiB",
+        "workbench record --image image --cache cache -o trace --prefetch markov --amplify adaptive",
     ),
 )
 @click.argument("programs", metavar="[PROGRAM.py]...", nargs=-1, type=click.Path(path_type=Path))
@@ -53,6 +55,7 @@ __all__: list[str] = []
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @settings_options
 @amplify_option
+@prefetch_option
 @link_option
 @blobs_option
 def record_command(
@@ -66,7 +69,8 @@ def record_command(
     eviction: str,
     admission: str,
     cache_size: int | Share | None,
-    amplify: int,
+    amplify: int | str,
+    prefetch: str,
     plan: str,
     link: Link,
 ) -> None:
@@ -90,6 +94,7 @@ def record_command(
         capacity=cache_size,
         eviction=eviction,
         link=link,
+        prefetch=prefetch,
         progress=True,
     )
     out.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ __all__ = [
     "guarded",
     "link_option",
     "loop_option",
+    "prefetch_option",
     "replay_options",
     "settings_options",
     "watermarks_of",
@@ -39,7 +40,10 @@ class _Amplify(click.ParamType):
 
 _AMPLIFY, _PREFETCH = ", ".join(amplify.names()), ", ".join(PREFETCH)
 
-amplify_option = click.option("--amplify", type=SIZE, default="1MiB", show_default=True, help="amplify_io.")
+amplify_option = click.option(
+    "--amplify", type=_Amplify(), default="1MiB", show_default=True, help=f"amplify_io, or {_AMPLIFY}."
+)
+prefetch_option = click.option("--prefetch", default="none", show_default=True, help=f"{_PREFETCH}, or paths=/a:/b.")
 clients_option = click.option(
     "--clients", type=click.IntRange(1), default=1, help="Machines that start it at once, over one link."
 )
@@ -65,10 +69,8 @@ def replay_options(command: Any) -> Any:
     """Add what only a replay has, or knows more of."""
     for option in reversed(
         (
-            click.option(
-                "--amplify", type=_Amplify(), default="1MiB", show_default=True, help=f"amplify_io, or {_AMPLIFY}."
-            ),
-            click.option("--prefetch", default="none", show_default=True, help=f"{_PREFETCH}, or paths=/a:/b."),
+            amplify_option,
+            prefetch_option,
             click.option("--prefetch-workers", type=click.IntRange(1), default=1, help="How many fetch it."),
             click.option("--prefetch-bandwidth", type=SIZE, default=0, help="Bytes a second that they may ask for."),
             loop_option,

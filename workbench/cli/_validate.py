@@ -62,7 +62,7 @@ def validate_command(
     eviction: str,
     admission: str,
     cache_size: int | Share | None,
-    amplify: int,
+    amplify: int | str,
     plan: str,
 ) -> None:
     """Run a recorded workload for real, cold each time, and replay it: does the replay say what happens?

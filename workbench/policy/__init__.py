@@ -48,6 +48,10 @@ Either of these by name, from an installed package; `get` and every ``--eviction
     largest = "my_package:largest"
 
 `workbench.testing.EvictionConformance` says whether it keeps to what the store and the engine rely on.
+
+3L-Cache and LRB, which learn from gradient-boosted trees, are not here: until they are first trained, LRB on 131,072
+labelled requests, they are LRU, and what starts a container reads less than that. Trained, they would rank by sums of
+floats that another build of the trees rounds otherwise, so that a replay could not be proven to do what the store does.
 """
 
 from workbench.policy import admission

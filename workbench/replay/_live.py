@@ -18,19 +18,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage.backend import BlobBackend, ShapedBackend
-from storage.cache import FileCache
 from storage.errors import BackendError
 from storage.events import Recorder
 from storage.factory import default_backend, open_store
 from storage.fs import Rafs
 from storage.image import Image, locate, open_image
-from storage.plan import Batches, plan_layout
+from storage.plan import plan_layout
+from workbench.policy.prefetch import begin
 from workbench.replay._drive import Times, drive, due_of, new_times, sleep_until
 from workbench.replay._settings import Settings, amplify_of, bind_prefetch
 from workbench.replay._workload import Workload
 from workbench.trace import READS
 
-__all__ = ["Live", "begin_prefetch", "laid_over", "open_live", "run_live"]
+__all__ = ["Live", "laid_over", "open_live", "run_live"]
 
 _IDS = 1 << 32
 
@@ -152,7 +152,7 @@ def _serve(run: _Run, client: int, start: int) -> Generator[None]:
                 if program == first:
                     yield
                     sleep_until(time.monotonic_ns() + start)
-                begin_prefetch(rafs, run.settings, run.workload)
+                begin(rafs, bind_prefetch(run.settings, run.workload))
                 read = partial(_read, rafs, run.workload)
                 drive(read, run.workload, program, run.times, run.settings.loop == "open", run.forgiven)
 
@@ -182,19 +182,6 @@ def open_live(
         prefetch_bandwidth=settings.prefetch_bandwidth,
         recorder=recorder,
     )
-
-
-def begin_prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
-    """Begin, or after the first program go on: what is there is passed over."""
-    bound = bind_prefetch(settings, workload)
-    listed, ahead = bound.rows, bound.fresh()
-    if ahead is not None:
-        rafs.answer(ahead)
-    if isinstance(listed, Batches):
-        assert isinstance(rafs.cache, FileCache)
-        rafs.cache.prefetch_batches(listed)
-    elif len(listed):
-        rafs.prefetch(listed.tolist())
 
 
 def _read(rafs: Rafs, workload: Workload, number: int) -> None:

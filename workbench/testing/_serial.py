@@ -13,8 +13,10 @@ from storage.events import Recorder, audit
 from storage.image import open_image
 from storage.image.build import build
 from storage.image.verbs import build_on
+from workbench.policy.prefetch import begin
 from workbench.replay import Settings, Workload
-from workbench.replay._live import begin_prefetch, open_live
+from workbench.replay._live import open_live
+from workbench.replay._settings import bind_prefetch
 
 __all__ = ["OnImage", "in_order", "random_reads", "run_serially", "small_image"]
 
@@ -84,7 +86,7 @@ def run_serially(
     """Events of a live store whose reads begin when all is quiet; each has its bytes, and the ledgers balance."""
     workload = workload or Workload.from_reads(reads, open_image(image_dir))
     with Recorder() as recorder, open_live(image_dir, workload, settings, cache, None, recorder) as store:
-        begin_prefetch(store, settings, workload)
+        begin(store, bind_prefetch(settings, workload))
         store.drain()
         for row in reads.to_pylist():
             assert len(store.read(row["path"], row["offset"], row["length"])) == row["length"]

@@ -67,11 +67,11 @@ def record(
     programs: Mapping[str, str | Path] = PROGRAMS,
     library: str | None = None,
     plan: str = "exact",
-    amplify_io: int = 1 << 20,
+    amplify_io: int | str = 1 << 20,
     capacity: int | None = None,
     eviction: str = "none",
     link: Link | None = None,
-    prefetch: Sequence[int] = (),
+    prefetch: Sequence[int] | str = (),
     progress: bool = False,
 ) -> Recording:
     """Run Python programs whose imports are read out of an image.
@@ -80,8 +80,10 @@ def record(
 
     Parameters
     ----------
-    image, blobs, cache_dir, plan, amplify_io, link
+    image, blobs, cache_dir, plan, link
         See `storage.factory.open_store`. The image is of a standard library.
+    amplify_io
+        Bytes, or the name of a policy; see `workbench.policy.amplify`.
     config
         A configuration, of which the section `backend` says where blobs are, if not in a folder.
     programs
@@ -91,12 +93,15 @@ def record(
     capacity, eviction
         Of a bounded cache; see `workbench.policy`.
     prefetch
-        Chunk rows that the first program's store prefetches from its start.
+        Chunk rows that the first program's store prefetches from its start; or the name of a policy, which each of
+        them has, see `workbench.policy.prefetch`.
     progress
         Whether to show a bar, if it takes long.
 
     Raises
     ------
+    ConfigError
+        If there is no policy of a name.
     TraceError
         If a program fails; with the last line that it had to say.
     """
@@ -117,7 +122,9 @@ def record(
         capacity=capacity,
         eviction=eviction,
         link=link,
+        prefetch=prefetch if isinstance(prefetch, str) and prefetch != "none" else (),
     )
+    _check(amplify_io, prefetch)
     with tempfile.TemporaryDirectory(prefix="record-") as folder:
         jobs = [
             replace(template, program=name, source=str(source), out=f"{folder}/{number}")
@@ -125,10 +132,22 @@ def record(
         ]
         if not jobs:
             raise TraceError("there is no program to run")
-        jobs[0] = replace(jobs[0], prefetch=tuple(prefetch))
+        if not isinstance(prefetch, str):
+            jobs[0] = replace(jobs[0], prefetch=tuple(prefetch))
         bar = tqdm(jobs, desc="record", unit="program", delay=2, leave=False, disable=None if progress else True)
         output = "".join(_run(job) for job in bar)
         return _merged(jobs, output)
+
+
+def _check(amplify_io: int | str, prefetch: Sequence[int] | str) -> None:
+    """Refuse names of no policies before anything runs."""
+    from workbench.policy import amplify
+    from workbench.policy import prefetch as prefetches
+
+    if isinstance(amplify_io, str):
+        amplify.get(amplify_io)
+    if isinstance(prefetch, str):
+        prefetches.get(prefetch)
 
 
 def _run(job: Job) -> str:

@@ -9,7 +9,9 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from storage.configured import open_backends
 from storage.errors import StorageError, TraceError
 from storage.events import Recorder
 from storage.factory import open_store
+from storage.fs import Rafs
 from storage.image import locate
+from storage.plan import Amplify, plan_layout, plan_options
 from workbench import policy
 from workbench.trace._finder import ImageFinder, forget_library
 from workbench.trace._reader import RecordingReader
@@ -41,7 +45,7 @@ class Job:
     image, blobs, cache_dir, plan, amplify_io, capacity, eviction, link
         See `storage.factory.open_store` and `workbench.policy`.
     prefetch
-        Chunk rows to prefetch from the start.
+        Chunk rows to prefetch from the start, or the name of a policy, see `workbench.policy.prefetch`.
     config
         A configuration that says where blobs are.
     out
@@ -57,11 +61,11 @@ class Job:
     out: str
     config: str | None = None
     plan: str = "exact"
-    amplify_io: int = 1 << 20
+    amplify_io: int | str = 1 << 20
     capacity: int | None = None
     eviction: str = "none"
     link: Link | None = None
-    prefetch: tuple[int, ...] = ()
+    prefetch: tuple[int, ...] | str = ()
 
     def to_json(self) -> str:
         """The job as text."""
@@ -72,7 +76,8 @@ class Job:
         """The job out of text."""
         values = json.loads(text)
         link = values.pop("link")
-        values["prefetch"] = tuple(values["prefetch"])
+        if not isinstance(values["prefetch"], str):
+            values["prefetch"] = tuple(values["prefetch"])
         return cls(link=Link(**link) if link else None, **values)
 
 
@@ -95,7 +100,7 @@ def _run(job: Job) -> None:
             backend=backend,
             cache_dir=job.cache_dir,
             plan=job.plan,
-            amplify_io=job.amplify_io,
+            amplify_io=_amplify(job),
             capacity=job.capacity if job.eviction != "none" else None,
             policy=chosen.functions,
             arena_of=chosen.arena,
@@ -117,18 +122,38 @@ def _backend(job: Job, recorder: Recorder) -> MeteredBackend | RoutedBackend | N
     return open_backends(locate(job.image), load_config(job.config), recorder)
 
 
+# Policies are imported where one is named: what is not loaded is taken from the image.
+def _amplify(job: Job) -> int | Amplify:
+    if not isinstance(job.amplify_io, str):
+        return job.amplify_io
+    from workbench.policy import amplify
+
+    return amplify.get(job.amplify_io)
+
+
+def _prefetch(job: Job, rafs: Rafs) -> Callable[[], None]:
+    """What begins to prefetch, with all that it needs imported."""
+    if not isinstance(job.prefetch, str):
+        return partial(rafs.prefetch, job.prefetch) if job.prefetch else lambda: None
+    from workbench.policy import prefetch
+
+    layout = plan_layout(rafs.image.chunks)
+    options = plan_options(job.plan, _amplify(job), rafs.image.version)
+    bound = prefetch.get(job.prefetch).bind(prefetch.Known(layout, options, rafs.image))
+    return partial(prefetch.begin, rafs, bound)
+
+
 def _run_program(job: Job, reader: RecordingReader) -> list[str]:
     """Run the program, with nothing of the library loaded but what stays; returns the modules it took."""
     code = compile(Path(job.source).read_bytes(), job.source, "exec")
-    finder = ImageFinder(reader)
+    finder, begin = ImageFinder(reader), _prefetch(job, reader.rafs)
     path, modules = sys.meta_path[:], dict(sys.modules)
     namespace: dict[str, Any] = {"__name__": "__main__", "__file__": job.source}
     forget_library(job.library + os.sep)
     sys.meta_path.insert(0, finder)
     sys.argv = [job.source]
     sys.path[0] = str(Path(job.source).parent)
-    if job.prefetch:
-        reader.rafs.prefetch(job.prefetch)
+    begin()
     reader.start()
     try:
         exec(code, namespace)

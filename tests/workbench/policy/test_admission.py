@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from storage.errors import ConfigError
+from tests.workbench.policy._classes import Oldest
 from tests.workbench.simulate._traces import SHARES, traces
 from workbench import policy
 from workbench.policy import admission
@@ -32,27 +32,8 @@ class TestBuiltIn(AdmissionConformance):
         self.admission, self.eviction = admission.get(name), policy.get(before)
 
 
-class _Oldest:
-    """First in, first out."""
-
-    def __init__(self, sizes: Sequence[int], capacity: int) -> None:
-        self.chunks: dict[int, None] = {}
-
-    def on_hit(self, chunk: int) -> None:
-        pass
-
-    def on_admit(self, chunk: int) -> None:
-        self.chunks[chunk] = None
-
-    def victim(self, pinned: Sequence[int], chunk: int) -> int:
-        return next((held for held in self.chunks if not pinned[held]), -1)
-
-    def on_remove(self, chunk: int) -> None:
-        del self.chunks[chunk]
-
-
-class _OldestOdd(_Oldest):
-    """Which lets in odd chunks only."""
+class _OldestOdd(Oldest):
+    """First in, first out, which lets in odd chunks only."""
 
     def admits(self, chunk: int) -> bool:
         return chunk % 2 == 1
@@ -61,7 +42,7 @@ class _OldestOdd(_Oldest):
 class TestPythonClass(AdmissionConformance):
     """A compiled admission policy before a plain Python class."""
 
-    admission, eviction = admission.get("tinylfu"), policy.from_class(_Oldest)
+    admission, eviction = admission.get("tinylfu"), policy.from_class(Oldest)
 
 
 class TestOwnAdmits(EvictionConformance):

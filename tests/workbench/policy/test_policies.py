@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from storage.errors import ConfigError
 from storage.plan import Policy
 from storage.testing.policies import PolicyConformance, misses
+from tests.workbench.policy._classes import Lru, Newest
 from workbench import policy
 from workbench.testing import EvictionConformance
 
@@ -24,24 +24,8 @@ ORACLE = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i
 I64 = npt.NDArray[np.int64]
 
 
-class _Mru:
-    """The newest goes first: nobody's built-in."""
-
-    def __init__(self, sizes: Sequence[int], capacity: int) -> None:
-        self.chunks: list[int] = []
-
-    def on_hit(self, chunk: int) -> None:
-        self.chunks.remove(chunk)
-        self.chunks.append(chunk)
-
-    def on_admit(self, chunk: int) -> None:
-        self.chunks.append(chunk)
-
-    def victim(self, pinned: Sequence[int], chunk: int) -> int:
-        return next((held for held in reversed(self.chunks) if pinned[held] == 0), -1)
-
-    def on_remove(self, chunk: int) -> None:
-        self.chunks.remove(chunk)
+class _Mru(Newest, Lru):
+    """The newest goes first, and what is hit is new again."""
 
 
 @pytest.mark.parametrize("name", [name for name in policy.names() if not policy.get(name).offline and name != "none"])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from storage.backend import Link
 from storage.errors import ConfigError
 from storage.events import EVENTS, audit
+from tests.workbench.policy._classes import Lru, Newest, Oldest
 from tests.workbench.replay._cases import cases, layout_of, workload_of
 from workbench import policy, view
 from workbench._compile import compile_engine
@@ -163,7 +164,7 @@ def test_compiled_once() -> None:
     rng = np.random.default_rng(1)
     workload = workload_of(rng, layout_of(rng, 20), 40)
     online = [name for name in policy.names() if not policy.get(name).offline]
-    for name in (*online, policy.from_class(_Newest)):
+    for name in (*online, policy.from_class(Newest)):
         for plan in ("exact", "reference"):
             for prefetch in ("none", "whole blob"):
                 replay(workload, None, Settings(plan=plan, eviction=name, capacity=300_000, prefetch=prefetch))
@@ -176,7 +177,7 @@ def test_python_policy() -> None:
     rng = np.random.default_rng(2)
     workload = workload_of(rng, layout_of(rng, 30), 300)
     ours = Settings(eviction="lru", capacity=400_000, amplify_io=0)
-    theirs = replace(ours, eviction=policy.from_class(_Lru))
+    theirs = replace(ours, eviction=policy.from_class(Lru))
     assert replay(workload, None, ours).totals == replay(workload, None, theirs).totals
 
 
@@ -192,33 +193,7 @@ def test_python_policy_that_fails() -> None:
     assert wrong.errors == []
 
 
-class _Newest:
-    def __init__(self, sizes: Sequence[int], capacity: int) -> None:
-        self.chunks: list[int] = []
-
-    def on_hit(self, chunk: int) -> None:
-        pass
-
-    def on_admit(self, chunk: int) -> None:
-        self.chunks.append(chunk)
-
-    def victim(self, pinned: Sequence[int], chunk: int) -> int:
-        return next((chunk for chunk in reversed(self.chunks) if not pinned[chunk]), -1)
-
-    def on_remove(self, chunk: int) -> None:
-        self.chunks.remove(chunk)
-
-
-class _Lru(_Newest):
-    def on_hit(self, chunk: int) -> None:
-        self.chunks.remove(chunk)
-        self.chunks.append(chunk)
-
-    def victim(self, pinned: Sequence[int], chunk: int) -> int:
-        return next((chunk for chunk in self.chunks if not pinned[chunk]), -1)
-
-
-class _Wrong(_Newest):
+class _Wrong(Oldest):
     def victim(self, pinned: Sequence[int], chunk: int) -> int:
         return 999_999
 

@@ -37,8 +37,12 @@ THEIRS = {
     "hyperbolic": libcachesim.Hyperbolic,
     "lhd": libcachesim.LHD,
     "belady-size": libcachesim.BeladySize,
+    "random": libcachesim.Random,
+    "lecar": libcachesim.LeCaR,
+    "3l-cache": libcachesim.ThreeLCache,
+    "lrb": libcachesim.LRB,
 }
-COMPARED = [name for name in THEIRS if name not in ("hyperbolic", "lhd", "belady-size")]
+COMPARED = list(THEIRS)[: list(THEIRS).index("belady") + 1]
 OBJECTS = 1000
 BLOCK = 4096
 

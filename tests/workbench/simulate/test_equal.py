@@ -25,8 +25,11 @@ PAGES_ONLY = {
     "2q": "with sizes it bounds the main list by itself though the cache has room; in the paper nothing does",
     "arc": "its target moves by single bytes; the paper's moves by pages, so ours by the ghost's bytes",
 }
-# Both draw, and not the same: who is looked at, or an evicted object's place among equals.
-DRAWN = ("hyperbolic", "lhd", "belady-size")
+# Both draw, and not the same: who goes, who is looked at, or an evicted object's place among equals; how far apart that is.
+DRAWN = {"hyperbolic": 0.03, "lhd": 0.03, "belady-size": 0.03, "lecar": 0.03, "random": 0.05}
+
+# Those of libcachesim's that learn, and of which the documentation of `workbench.policy` says why they are not here.
+LEARNED = ("3l-cache", "lrb")
 
 
 def count(name: str, trace: ObjectTrace, folder: Path) -> list[bool]:
@@ -79,13 +82,22 @@ def test_differences_are_there(table: dict[tuple[str, str, str], list[bool]]) ->
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawn_as_libcachesim(name: str, tmp_path: Path) -> None:
-    """Policies that draw samples miss as often as libcachesim's do, but for the draws: within 3 % of all."""
+    """Policies that draw samples miss as often as libcachesim's do, but for the draws: within 3 % of all, or 5 %."""
     for sized in (True, False):
         for trace in traces(sized).values():
             sizes = [int(trace.sizes.sum() * share) // 20 * 20 for share in SHARES]
             mine = sum(simulate(trace, name, size).misses for size in sizes)
             others = sum(in_new_thread(name, trace, size, tmp_path) for size in sizes)
-            assert abs(mine - others) < 0.03 * others
+            assert abs(mine - others) < DRAWN[name] * others
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_learned_are_lru(name: str, tmp_path: Path) -> None:
+    """Policies that learn, which are not here, have LRU's misses on traces as short as these."""
+    for trace in traces().values():
+        size = int(trace.sizes.sum() * 0.3) // 20 * 20
+        outcome = simulate(trace, "lru", size)
+        assert theirs(name, trace, size, tmp_path) == (outcome.misses, outcome.miss_bytes)
 
 
 def in_new_thread(name: str, trace: ObjectTrace, size: int, folder: Path) -> int:

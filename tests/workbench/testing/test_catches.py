@@ -14,6 +14,7 @@ import pytest
 
 from storage.errors import ConfigError
 from storage.plan import Ahead, Amplify, Batches, Layout
+from tests.workbench.policy._classes import Oldest
 from workbench import policy
 from workbench.policy import EvictionPolicy
 from workbench.policy.admission import AdmissionPolicy, Gate
@@ -224,29 +225,7 @@ def test_admission(what: str) -> None:
         getattr(suite, law)()
 
 
-class Held:
-    """First in, first out: what breaks a law below is one method of it."""
-
-    def __init__(self, sizes: Any, capacity: int) -> None:
-        self.chunks: list[int] = []
-
-    def on_hit(self, chunk: int) -> None:
-        """Nothing."""
-
-    def on_admit(self, chunk: int) -> None:
-        """The newest is last."""
-        self.chunks.append(chunk)
-
-    def victim(self, pinned: Any, chunk: int) -> int:
-        """The oldest."""
-        return next((held for held in self.chunks if not pinned[held]), -1)
-
-    def on_remove(self, chunk: int) -> None:
-        """It goes."""
-        self.chunks.remove(chunk)
-
-
-class Pinned(Held):
+class Pinned(Oldest):
     """Looks at no pin."""
 
     def victim(self, pinned: Any, chunk: int) -> int:
@@ -254,7 +233,7 @@ class Pinned(Held):
         return self.chunks[0] if self.chunks else -1
 
 
-class Forgetful(Held):
+class Forgetful(Oldest):
     """Loses every third chunk."""
 
     def on_admit(self, chunk: int) -> None:
@@ -268,14 +247,14 @@ class Forgetful(Held):
             self.chunks.remove(chunk)
 
 
-class Gone(Held):
+class Gone(Oldest):
     """Names who has gone."""
 
     def on_remove(self, chunk: int) -> None:
         """It stays on the list."""
 
 
-class Fickle(Held):
+class Fickle(Oldest):
     """Says something else each time."""
 
     def victim(self, pinned: Any, chunk: int) -> int:
@@ -284,7 +263,7 @@ class Fickle(Held):
         return super().victim(pinned, chunk)
 
 
-class Luck(Held):
+class Luck(Oldest):
     """Draws."""
 
     def victim(self, pinned: Any, chunk: int) -> int:
@@ -293,7 +272,7 @@ class Luck(Held):
         return random.SystemRandom().choice(free) if free else -1
 
 
-class Immortal(Held):
+class Immortal(Oldest):
     """Begins with what another had."""
 
     held: ClassVar[list[int]] = []
@@ -329,7 +308,7 @@ def test_eviction(what: str) -> None:
 def test_what_is_right_passes() -> None:
     """The class that the broken ones are made of breaks none of these laws."""
     suite = EvictionConformance()
-    suite.policy = policy.from_class(Held)
+    suite.policy = policy.from_class(Oldest)
     assert isinstance(suite.policy, EvictionPolicy)
     for law, _ in EVICTION.values():
         getattr(suite, law)()

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.backend import Link
-from storage.errors import TraceError
+from storage.errors import ConfigError, TraceError
 from storage.events import audit
 from storage.image import open_image
 from storage.image.build import build, directory_tree
@@ -72,6 +72,32 @@ def test_program_that_fails(library: Path, tmp_path: Path) -> None:
     program.write_text("import json\nraise ValueError('no such thing')\n")
     with pytest.raises(TraceError, match=r"ValueError: no such thing.*broken\.py"):
         record(library, cache_dir=tmp_path / "cache", programs={"broken": program})
+
+
+@pytest.mark.parametrize("prefetch", ["obl", "directory", "whole blob"])
+def test_policies_by_name(library: Path, tmp_path: Path, prefetch: str) -> None:
+    """A recording's store prefetches and widens as any policy says, each of its programs from its start."""
+    program = tmp_path / "short.py"
+    program.write_text("import json\njson.dumps([1])\nimport time\ntime.sleep(0.2)\n")
+    programs = {"one": program, "two": program}
+    run = record(library, cache_dir=tmp_path, programs=programs, amplify_io="none", prefetch=prefetch)
+    by_cause = audit(run.events).by_cause
+    assert by_cause["prefetch"] > 0
+    assert by_cause.get("amplify", 0) == 0
+    wide = record(library, cache_dir=tmp_path / "wide", programs={"one": program}, amplify_io="adaptive=8MiB")
+    assert audit(wide.events).by_cause["amplify"] > 0
+
+
+def test_no_such_policy(library: Path, tmp_path: Path) -> None:
+    """A name that is none is refused before anything runs, and one that knows the future when it would be needed."""
+    cache, programs = tmp_path / "cache", {"none": tmp_path / "none.py"}
+    for amplify_io, prefetch in (("magic", "none"), ("profile", "none"), ("none", "magic")):
+        with pytest.raises(ConfigError):
+            record(library, cache_dir=cache, programs=programs, amplify_io=amplify_io, prefetch=prefetch)
+    assert not cache.exists()
+    (tmp_path / "none.py").touch()
+    with pytest.raises(TraceError, match="goes by a workload needs one"):
+        record(library, cache_dir=cache, programs=programs, prefetch="clairvoyant")
 
 
 def test_dataset() -> None:

@@ -43,6 +43,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 from storage.errors import ConfigError
+from workbench.policy.prefetch._begin import begin
 from workbench.policy.prefetch._clairvoyant import clairvoyant
 from workbench.policy.prefetch._directory import directory
 from workbench.policy.prefetch._first_program import first_program
@@ -65,6 +66,7 @@ __all__ = [
     "Known",
     "PrefetchPolicy",
     "PythonPrefetch",
+    "begin",
     "clairvoyant",
     "directory",
     "first_program",
