@@ -52,7 +52,7 @@ def test_commands(folder: Path, tree: Path) -> None:
     """Each line of the shell examples ends well and says something, one after the other."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("workbench")]
-    assert len(commands) == 15
+    assert len(commands) == 16
     for command in commands:
         # What the examples take from the machine is replaced by something small.
         command = command.replace("/usr/share/doc", str(tree))

@@ -183,18 +183,22 @@ def _picked() -> Any:
 
 @functools.cache
 def _inner(function: Any, copied: int) -> Any:
-    """A function to be called by compiled ones: compiled once, and not anew for each constant it is called with."""
+    """A function to be called by compiled ones: compiled once, and not anew for each constant or length of integer."""
     copy = len(function.__code__.co_code) < copied
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": copy}
+    options = {"no_cpython_wrapper": True, "forceinline": copy}
     inner = _jit(_clone(function, copied), _draft.DraftCompiler, **options)
     choose = inner.get_call_template
-    inner.get_call_template = lambda args, kws: choose([numba.types.unliteral(arg) for arg in args], kws)
+    inner.get_call_template = lambda args, kws: choose([_widened(numba.types.unliteral(arg)) for arg in args], kws)
     return inner
+
+
+def _widened(kind: Any) -> Any:
+    return _int if isinstance(kind, numba.types.Integer) else kind
 
 
 def _jit(clone: Any, compiler: Any = _draft.WholeCompiler, **options: bool) -> Any:
     # Nothing is allocated in there, so that counting references would be for nothing.
-    return numba.njit(_nrt=False, pipeline_class=compiler, **options)(clone)
+    return numba.njit(_nrt=False, no_cfunc_wrapper=True, pipeline_class=compiler, **options)(clone)
 
 
 def _called(function: Any) -> Iterator[tuple[str, Any]]:

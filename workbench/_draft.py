@@ -7,6 +7,7 @@ who is called from Python has all that it reaches linked in, and only then is an
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
     PreLowerStripPhis,
 )
+from numba.core.typing.context import Context
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 
 __all__ = ["PASSES", "DraftCompiler", "WholeCompiler"]
@@ -61,10 +63,37 @@ def _reached(library: Any) -> Iterator[Any]:
         yield from dict.fromkeys(library._linking_libraries)
 
 
+class _Typing(Context):
+    """numba's, but what an operator does with some types is found out once, not of all its overloads at each use."""
+
+    def __init__(self, context: Any) -> None:
+        self.__dict__ = vars(context)
+        self.known: dict[tuple[Any, ...], Any] = {}
+
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        """The signature."""
+        if kws or isinstance(func, types.Dispatcher):
+            return super().resolve_function_type(func, args, kws)
+        key = (func, tuple(arg.literal_type if isinstance(arg, types.IntegerLiteral) else arg for arg in args))
+        if key not in self.known:
+            self.known[key] = super().resolve_function_type(*key, kws)
+        return self.known[key]
+
+
+@functools.cache
+def _typing(context: Any) -> _Typing:
+    """One for all compilers: overloads that were compiled for it are not compiled again."""
+    return _Typing(context)
+
+
 class WholeCompiler(Compiler):
     """numba's compiler for a function that is called from Python."""
 
     library_class: type[_Library] = _Library
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state.typingctx = _typing(self.state.typingctx)
 
     def _compile_core(self) -> Any:
         if self.state.library is None:

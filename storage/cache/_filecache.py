@@ -28,6 +28,7 @@ from storage.cache._flights import forget_flights, land, share_flights
 from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
+from storage.cache._noted import NOTES, read_noted
 from storage.cache._prefetch import Prefetcher
 from storage.cache.folder import FolderLock, begin_form, check_form
 from storage.cache.stores import BlobFile, Source, open_blob_file
@@ -60,8 +61,6 @@ __all__ = ["FileCache"]
 
 # nydusd fetches a chunk itself when whoever claimed it takes longer.
 _PATIENCE_S = 2.0
-# So many hits are noted before the policy is told of them, if nothing is decided before.
-_NOTES = 1024
 
 _AS_THEY_ARE = CacheKind()
 _opened: weakref.WeakSet[FileCache] = weakref.WeakSet()
@@ -191,18 +190,19 @@ class FileCache:
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
         self._evicts = self.decider.policy is not keep_all
         self._unguarded = not self._evicts and not self._checked and not prefetch_bandwidth
-        self._bounded = self._evicts and not self._checked
         self._whole = self._checked
-        self._noted = self.decider.noted
         self._recorder = recorder
         self._fds = [file.fd for file in self.files]
         self.counted = CacheMetrics()
         self._read_at_once, self._whole_at_once = self.counted.read_at_once, self.counted.whole_at_once
         self._reads = itertools.count()
-        self.read_at_once, self._stop_at_once = read_at_once(
-            self._status, self._blob, self._offset, self._fds, self._read_at_once, self._reads.__next__, self.log
-        )
-        if not self._unguarded:
+        logged = self._reads.__next__, self.log
+        if self._evicts:
+            self.read_at_once, self._stop_at_once = read_noted(self.decider, self._fds, self._tell, *logged)
+        else:
+            places = self._status, self._blob, self._offset, self._fds
+            self.read_at_once, self._stop_at_once = read_at_once(*places, self._read_at_once, *logged)
+        if self._checked or prefetch_bandwidth:
             self._stop_at_once()
         self.fetcher = Fetcher(self, decoder, readers)
         patience = None if options.plan == EXACT else _PATIENCE_S
@@ -245,11 +245,8 @@ class FileCache:
             return size
         if self._hindered:
             self._before_read(lengths)
-        if len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
-            if self._bounded:
-                size = self._read_noted(rows[0], offsets[0], lengths[0], buffers[0], read_id)
-            else:
-                size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id) if self._whole else -1
+        if self._whole and len(rows) == 1 == len(buffers) and self._status[rows[0]] == READY:
+            size = self._read_checked(rows[0], offsets[0], lengths[0], buffers[0], read_id)
             if size >= 0:
                 return size
         if read_id is not None:
@@ -267,7 +264,7 @@ class FileCache:
     def answer(self, ahead: Ahead) -> None:
         """From now on, let a prefetch policy suggest chunks at each read, so that none goes past the decider."""
         self.prefetcher.answer(ahead)
-        self._unguarded = self._bounded = self._whole = False
+        self._unguarded = self._whole = False
         self._stop_at_once()
 
     def _before_read(self, lengths: Sequence[int]) -> None:
@@ -289,32 +286,8 @@ class FileCache:
         self._refusal, self._hindered, self._unguarded = why, True, False
         self._stop_at_once()
 
-    def _read_noted(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
-        """One ready chunk to one buffer; -1 if one was evicted meanwhile, so that the bytes may be of a hole.
-
-        Victims are counted before the first of them is punched out. The hit is noted for the policy, which learns
-        of it before it next decides, so there is no need of the lock.
-        """
-        recorder, decider = self._recorder, self.decider
-        start = 0 if recorder is None else time.monotonic_ns()
-        evictions = decider.evictions
-        if self._status[row] != READY:  # that is asked after they were counted
-            return -1
-        if len(buffer) != length:
-            Cursor([buffer], length)
-            buffer = memoryview(buffer)[:length]
-        blob = self._blob[row]
-        got = os.preadv(self._fds[blob], (buffer,), self._offset[row] + offset)
-        if got != length or decider.evictions != evictions:
-            return -1
-        self._note(row)
-        self._read_at_once()
-        if recorder is not None:
-            self._log_hit(start, read_id, blob, row, length)
-        return length
-
     def _read_checked(self, row: int, offset: int, length: int, buffer: Buffer, read_id: int | None) -> int:
-        """The same where what is in the files must be decoded or verified; -1 if it is not what it should be.
+        """One ready chunk to one buffer, decoded or verified; -1 if it is not what it should be.
 
         That it is says also that it was not evicted meanwhile.
         """
@@ -326,17 +299,17 @@ class FileCache:
             return -1
         cursor.put(plain[offset : offset + length])
         if self._evicts:
-            self._note(row)
+            self.decider.noted.append(row)
+            if len(self.decider.noted) >= NOTES:
+                self._tell()
         self._whole_at_once()
         if self._recorder is not None:
             self._log_hit(start, read_id, blob, row, length)
         return length
 
-    def _note(self, row: int) -> None:
-        self._noted.append(row)
-        if len(self._noted) > _NOTES:
-            with self.changed:
-                self.decider.tell()
+    def _tell(self) -> None:
+        with self.changed:
+            self.decider.tell()
 
     def _log_hit(self, start: int, read_id: int | None, blob: int, row: int, length: int) -> None:
         if read_id is not None:
@@ -439,7 +412,8 @@ class FileCache:
         with self.changed:
             ready = len(self._status) > 0 and all(status == READY for status in self._status)
             paths = (file.path for file in self.files)
-            return self.counted.to_dict(paths, self.folder, self.prefetcher.workers, ready)
+            noted = 0 if self._checked else self.decider.told + len(self.decider.noted)
+            return self.counted.to_dict(paths, self.folder, self.prefetcher.workers, ready, noted)
 
     def close(self) -> None:
         """Stop prefetching and close the files; what is cached stays."""

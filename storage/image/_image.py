@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +41,6 @@ class Image:
 
     Attributes
     ----------
-    bootstrap_digest
-        SHA-256 of the bootstrap, in hex: what traces say they belong to.
     chunk_size
         Largest chunk, in bytes.
     infos
@@ -53,9 +53,10 @@ class Image:
         Of RAFS: 5 or 6.
     block_size
         Of EROFS: 4096, or 512 for tarfs.
+    digest
+        That of the bootstrap, where `data` is not all of it.
     """
 
-    bootstrap_digest: str
     chunk_size: int
     infos: tuple[BlobInfo, ...]
     inodes: Inodes
@@ -67,7 +68,13 @@ class Image:
     data: npt.NDArray[np.uint8] = field(repr=False)
     version: int = 6
     block_size: int = BLOCK_SIZE
+    digest: str = ""
     _names: dict[int, dict[bytes, int]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def bootstrap_digest(self) -> str:
+        """SHA-256 of the bootstrap, in hex: what traces say they belong to."""
+        return self.digest or hashlib.sha256(self.data.data).hexdigest()
 
     def lookup(self, path: str | bytes) -> int:
         """The inode row of a path from the root; links are not followed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,7 +39,6 @@ class Bootstrap:
         What each inode of a v5 image says is the digest of its content; of v6 there are none.
     """
 
-    digest: str
     block: SuperBlock | v5.SuperBlock
     infos: tuple[BlobInfo, ...]
     blobs: Blobs
@@ -100,7 +98,6 @@ class Bootstrap:
             at = int(np.flatnonzero(longer)[0])
             raise FormatError("a file has more bytes than its chunk", chunk=int(self.extents.chunk[at]))
         return Image(
-            bootstrap_digest=self.digest,
             chunk_size=self.block.chunk_size,
             infos=self.infos,
             inodes=self.inodes,
@@ -153,7 +150,7 @@ def _named_after(info: BlobInfo, name: str) -> BlobInfo:
 def _parse(content: bytes) -> Bootstrap:
     data = np.frombuffer(content, np.uint8)
     if v5.is_v5(data):
-        return _parse_v5(content, data)
+        return _parse_v5(data)
     block = read_super_block(data)
     infos = read_blob_table(data, block)
     blobs = blob_rows(infos)
@@ -164,7 +161,6 @@ def _parse(content: bytes) -> Bootstrap:
     if int(blobs.chunk_count.sum()) > 0 and len(extents) == 0 and block.chunk_table[1] == 0:
         raise FormatError("has blobs, but neither files nor a chunk table", field="chunk_table")
     return Bootstrap(
-        digest=hashlib.sha256(content).hexdigest(),
         block=block,
         infos=infos,
         blobs=blobs,
@@ -177,10 +173,9 @@ def _parse(content: bytes) -> Bootstrap:
     )
 
 
-def _parse_v5(content: bytes, data: npt.NDArray[np.uint8]) -> Bootstrap:
+def _parse_v5(data: npt.NDArray[np.uint8]) -> Bootstrap:
     parsed = v5.parse(data)
     return Bootstrap(
-        digest=hashlib.sha256(content).hexdigest(),
         block=parsed.block,
         infos=parsed.infos,
         blobs=blob_rows(parsed.infos),

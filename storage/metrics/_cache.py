@@ -32,7 +32,7 @@ class CacheMetrics:
     """Counters of one cache, by upstream's names.
 
     All are counted under the cache's lock, but for reads that are served at once, of one range or of one whole chunk:
-    `read_at_once`, `whole_at_once`.
+    `read_at_once`, `whole_at_once`. Where chunks are evicted, the former are counted by being noted for the policy.
 
     Attributes
     ----------
@@ -76,13 +76,15 @@ class CacheMetrics:
         self._prefetch_ended = time.time_ns()
         self._prefetch_began = self._prefetch_began or self._prefetch_ended - spent_ns
 
-    def to_dict(self, files: Iterable[Path], folder: Path, workers: int, all_ready: bool) -> dict[str, Any]:
+    def to_dict(
+        self, files: Iterable[Path], folder: Path, workers: int, all_ready: bool, noted: int = 0
+    ) -> dict[str, Any]:
         """What nydusd answers at ``/api/v1/metrics/blobcache``, key for key.
 
         ``prefetch_begin_time_secs`` and its like are wall-clock time. ``buffered_backend_size``, bytes that wait to
         be written, is 0: they are written before a read ends. ``data_all_ready`` says whether every chunk is here.
         """
-        at_once, whole = self._at_once.value(), self._whole_at_once.value()
+        at_once, whole = self._at_once.value() + noted, self._whole_at_once.value()
         began, ended = (divmod(at // 1_000_000, 1000) for at in (self._prefetch_began, self._prefetch_ended))
         return {
             "underlying_files": sorted(file.name for file in files),

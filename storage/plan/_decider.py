@@ -7,6 +7,7 @@ order of the cache's lock; `rerun` feeds the inputs to a fresh machine and compa
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -90,6 +91,8 @@ class Decider:
     noted
         Hits that the policy was not told of yet: any thread adds to them, without the lock. It is told, in order,
         before the next decision that may depend on it.
+    told
+        How many have been noted before these.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Decider:
         self.state = views(new_state(chunks, capacity, *arena, watermarks, first, whole))
         self.policy = keep_all if policy.admits is keep_all.admits and self._holds_all(layout) else policy
         self.noted: list[int] = []
+        self.told = 0
         self.journal: Journal | None = [] if journal else None
         self._victims: Array = np.zeros(chunks, np.int64).data
         self._tickets = 0
@@ -157,8 +161,9 @@ class Decider:
         if not self.noted:
             return
         count = len(self.noted)  # more may come meanwhile
-        rows = np.array(self.noted[:count], np.int64)
+        rows = np.frombuffer(struct.pack(f"{count}q", *self.noted[:count]), np.int64)  # a quarter of numpy's own time
         del self.noted[:count]
+        self.told += count
         self.hits(rows[np.asarray(self.state.status)[rows] == READY])
 
     def hits(self, chunks: Sequence[int] | npt.NDArray[np.int64]) -> None:

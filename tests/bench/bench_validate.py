@@ -1,8 +1,9 @@
 """Live against replay: five workloads under four configurations, each predicted from a run under another.
 
 Run as ``python tests/bench/bench_validate.py [runs]``: first on a link that is shaped in process; two of the workloads
-there also by a fleet of three machines, by three programs on one cache, and in an open loop; then, as root, from a real
-registry in another network namespace, behind a wire of known delay and rate. The live column is a median.
+there also by a fleet of three machines, by three programs on one cache, in an open loop, and under prefetch policies
+that answer reads; then, as root, from a real registry in another network namespace, behind a wire of known delay and
+rate. The live column is a median.
 
 Each row says by how much the replay is off: in requests and bytes received and in the time to the last read, as a
 share of the live value; in the most wrong part of the bytes asked for (hit, waited for, fetched, evicted) and of the
@@ -29,6 +30,7 @@ import pytest
 
 from storage.backend import BlobBackend
 from tests.workbench.replay._validated import (
+    ANSWERING,
     CONFIGS,
     SEVERAL,
     WORKLOADS,
@@ -69,11 +71,16 @@ def _worst(off: pd.Series) -> str:
 
 
 def measure(
-    image: Path, runs: int, backend: BlobBackend | None = None, kinds: Sequence[str] = WORKLOADS, how: str = "alone"
+    image: Path,
+    runs: int,
+    backend: BlobBackend | None = None,
+    kinds: Sequence[str] = WORKLOADS,
+    configs: Sequence[str] = CONFIGS,
+    how: str = "alone",
 ) -> None:
     """Print the table, and on standard error each row as soon as it is there."""
     rows = []
-    for kind, config in product(kinds, CONFIGS):
+    for kind, config in product(kinds, configs):
         found = cell(image, kind, config, runs, backend, how)
         rows.append(row_of(kind, config, found, backend is not None, how))
         print(*rows[-1].values(), file=sys.stderr, flush=True)
@@ -91,6 +98,8 @@ def main() -> None:
         for how in SEVERAL:
             print(f"The same, {how}")
             measure(image, runs, kinds=("zipf", "threads"), how=how)
+        print("The same, with policies that answer reads")
+        measure(image, runs, kinds=("zipf", "threads"), configs=ANSWERING)
         try:
             with far_registry(image, Path(folder) / "registry") as registry:
                 print("From docker-registry in another network namespace")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -16,8 +18,11 @@ from storage.backend import LocalFs
 from storage.errors import CacheError, ConfigError
 from storage.factory import open_store
 from storage.image import Image, open_image
-from storage.image.verbs import check, statistics
+from storage.image.verbs import check, export_block, statistics, unpack
 from storage.testing.backends import WatchedBackend, refuse
+from storage.testing.erofs import CannotMountError, mounted
+from tests.interop.references import Variant
+from tests.interop.trees import compare_mounted, compare_tar
 
 # Of these the reference takes a last chunk that is full for an empty one, and all chunks for one.
 MISCOUNTED = {"comp_size", "uncomp_size", "own_comp_size", "own_uncomp_size"}
@@ -54,6 +59,36 @@ def test_every_byte_and_attribute(tarfs: Path, refs: Path, tmp_path: Path) -> No
                 assert hashlib.sha256(rafs.read(int(row))).hexdigest() == tree[path]["sha256"], path
             elif tree[path]["type"] == "symlink":
                 assert image.readlink(row) == other.readlink(twin)
+
+
+@pytest.mark.claim("unpack", variant="v6-tarfs")
+def test_unpacks_to_the_tree(tarfs: Path, refs: Path) -> None:
+    """Unpacked it is a tar of the same tree again."""
+    out = io.BytesIO()
+    unpack(open_image(tarfs), tarfs / "blobs", out)
+    compare_tar(out, described(refs))
+
+
+@pytest.mark.claim("kernel", variant="v6-tarfs")
+@pytest.mark.root
+@pytest.mark.parametrize("devices", [False, True], ids=["block", "tar"])
+def test_kernel_shows_the_tree(devices: bool, tarfs: Path, refs: Path, tmp_path: Path) -> None:
+    """The kernel shows the tree: of the image as one block image, and of the bootstrap over the tar as it is."""
+    place, made = tmp_path / "mounted", tarfs / "bootstrap"
+    place.mkdir()
+    if not devices:
+        made = export_block(tarfs, tmp_path / "block.erofs").path
+    try:
+        with mounted(made, place, [*(tarfs / "blobs").iterdir()] if devices else []):
+            compare_mounted(os.fsencode(place), described(refs))
+    except CannotMountError as reason:
+        pytest.skip(str(reason))
+
+
+def described(refs: Path) -> Variant:
+    """What the image must hold."""
+    ref = json.loads((refs / "v6-tarfs" / "ref.json").read_text())
+    return Variant("v6-tarfs", refs / "v6-tarfs", ref)
 
 
 @pytest.mark.claim("check, stat, inspect", variant="v6-tarfs")

@@ -41,6 +41,7 @@ class _Lazy(click.Group):
 
 
 _MODULES = {
+    "bound": "_bound",
     "build": "_build",
     **dict.fromkeys(("cat", "cp", "explain"), "_image"),
     **dict.fromkeys(("ls", "stat"), "_list"),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow.parquet as pq
 from rich.console import Console, Group
 from rich.table import Table
 
 from storage.backend import Link
-from storage.image import open_image
 from workbench import view
 from workbench.cli._blobs import Configured
 from workbench.cli._figures import column_table, figures
@@ -30,10 +27,11 @@ from workbench.cli._settings import (
     watermarks_of,
 )
 from workbench.cli._types import Share, bytes_of
+from workbench.cli._workload import laid, with_cpu
 from workbench.demo import demo
-from workbench.replay import Result, Settings, Workload, calibrate, fleet, replay
+from workbench.replay import Result, Settings, fleet, replay
 from workbench.simulate import simulate
-from workbench.trace import PROGRAMS, check_image, read_reads, record, write_table
+from workbench.trace import PROGRAMS, record, write_table
 from workbench.trace.formats import FORMATS, object_trace
 from workbench.view._words import duration
 
@@ -159,27 +157,25 @@ def replay_command(
         return
     if image is None:
         raise click.UsageError("a workload needs its --image; a trace of whole objects needs --untimed")
-    reads = read_reads(trace)
-    opened = open_image(image, blobs)
-    if not any_image:
-        check_image(reads, opened.bootstrap_digest, trace)
-    workload = Workload.from_reads(reads, opened)
+    reads, opened, workload = laid(trace, image, blobs, any_image)
     capacity = None if cache_size is None else bytes_of(cache_size, workload.touched_bytes)
     marks = watermarks_of(low, high, capacity)
     settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, watermarks=marks, **circumstances)
     workload = fleet([workload] * clients) if clients > 1 else workload
     # Who summarises events counts each of them, in the order in which one client had them.
     summarised = clients == 1 and settings.loop == "closed" and settings.warm_up == 0
-    result = replay(workload, opened, _with_cpu(settings, trace), record=summarised and not as_json)
+    result = replay(workload, opened, with_cpu(settings, trace), record=summarised and not as_json)
     if as_json:
-        print(json.dumps({**result.totals, "split_ns": result.split}))
-    elif not summarised:
+        print(json.dumps({**result.totals, "split_ns": result.split, "above_bound": result.above_bound}))
+        return
+    if not summarised:
         totals = {key: value for key, value in result.totals.items() if not isinstance(value, dict)}
         Console().print(figures(totals))
         if clients > 1:
             Console().print(Group("", _clients(result)))
     else:
         Console().print(view.summarize(result.events(), reads, "predicted"))
+    print(f"at most {result.above_bound:.0%} above what any prefetch could reach")
 
 
 def _untimed(trace: Path, kind: str | None, eviction: str, cache_size: int | Share | None, as_json: bool) -> None:
@@ -198,11 +194,6 @@ def _clients(result: Result) -> Table:
     for client, starts, spent in result.clients.to_numpy().tolist():
         table.add_row(str(client), duration(starts), duration(spent))
     return table
-
-
-def _with_cpu(settings: Settings, trace: Path) -> Settings:
-    events = trace.with_name("events.parquet")
-    return replace(settings, cpu=calibrate(pq.read_table(events))) if events.exists() else settings
 
 
 @group.command("demo", **example("workbench demo", "workbench demo --out /tmp/demo --perfetto"))

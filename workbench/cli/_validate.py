@@ -13,7 +13,7 @@ from rich.table import Table
 
 from storage.backend import BlobBackend, Link
 from storage.factory import default_backend
-from storage.image import locate, open_image
+from storage.image import locate
 from workbench.cli._blobs import Configured
 from workbench.cli._figures import column_table, figure, title
 from workbench.cli._link import LINK
@@ -21,8 +21,8 @@ from workbench.cli._main import example, group
 from workbench.cli._options import meter
 from workbench.cli._settings import amplify_option, clients_option, guarded, loop_option, settings_options
 from workbench.cli._types import SIZE, Share, bytes_of
-from workbench.replay import PREFETCH, Settings, Validation, Workload, fleet, validate
-from workbench.trace import check_image, read_reads
+from workbench.cli._workload import laid
+from workbench.replay import PREFETCH, Settings, Validation, fleet, validate
 
 __all__: list[str] = []
 
@@ -71,9 +71,7 @@ def validate_command(
     that are compared.
     """
     eviction = guarded(eviction, admission, cache_size)
-    reads, opened = read_reads(trace), open_image(image)
-    check_image(reads, opened.bootstrap_digest, trace)
-    workload = Workload.from_reads(reads, opened)
+    _, _, workload = laid(trace, image)
     capacity = None if cache_size is None else bytes_of(cache_size, workload.touched_bytes)
     ours = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction, prefetch=prefetch, loop=loop)
     ours = ours if link is None else replace(ours, link=link)

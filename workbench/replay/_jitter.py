@@ -26,8 +26,9 @@ def jittered(
     Parameters
     ----------
     late : (n,) int64
-        Nanoseconds, of which one is drawn for each read that is thought about or waited for; and for each request,
-        where the link has nothing random of its own.
+        Nanoseconds, of which one is drawn for each read that is thought about or waited for; for the prefetch workers
+        of each replay, which look before or after the reader who wakes them; and for each request, where the link has
+        nothing random of its own.
     is_drawn
         Whether what the link has of its own was other in each live run, so that it is to be in each replay.
     times
@@ -37,6 +38,9 @@ def jittered(
     if link.late[-1] == 0:
         link, is_drawn = replace(link, jitter_ns=np.quantile(late, _QUANTILES).astype(np.int64).tolist()), True
     for seed in range(1, times + 1):
-        later = np.random.default_rng(seed).choice(late, len(workload))
+        rng = np.random.default_rng(seed)
+        later = rng.choice(late, len(workload))
+        wake = int(rng.choice(late)) + int(rng.choice((0, settings.cpu.hit_ns)))
         drawn = replace(workload, think_ns=workload.think_ns + later, due_ns=workload.due_ns + later)
-        yield replay(drawn, None, replace(settings, link=replace(link, seed=seed) if is_drawn else link))
+        machine = replace(settings, cpu=replace(settings.cpu, wake_ns=wake))
+        yield replay(drawn, None, replace(machine, link=replace(link, seed=seed) if is_drawn else link))

@@ -30,7 +30,7 @@ from workbench.replay._settings import Settings, amplify_of, bind_prefetch
 from workbench.replay._workload import Workload
 from workbench.trace import READS
 
-__all__ = ["Live", "laid_over", "run_live"]
+__all__ = ["Live", "begin_prefetch", "laid_over", "open_live", "run_live"]
 
 _IDS = 1 << 32
 
@@ -148,23 +148,31 @@ def _serve(run: _Run, client: int, start: int) -> Generator[None]:
     first, end = run.workload.client_first[client : client + 2].tolist()
     with tempfile.TemporaryDirectory(prefix="validate-") as cache:
         for program in range(first, end):
-            with _open(run, cache, run.recorders[program]) as rafs:
+            with open_live(run.image, run.workload, run.settings, cache, run.source, run.recorders[program]) as rafs:
                 if program == first:
                     yield
                     sleep_until(time.monotonic_ns() + start)
-                _prefetch(rafs, run.settings, run.workload)
+                begin_prefetch(rafs, run.settings, run.workload)
                 read = partial(_read, rafs, run.workload)
                 drive(read, run.workload, program, run.times, run.settings.loop == "open", run.forgiven)
 
 
-def _open(run: _Run, cache: str, recorder: Recorder) -> Rafs:
-    settings, policy = run.settings, run.settings.policy
+def open_live(
+    image: str | Path,
+    workload: Workload,
+    settings: Settings,
+    cache: str | Path,
+    source: BlobBackend | None,
+    recorder: Recorder,
+) -> Rafs:
+    """A store under these settings; its blobs come from `source`, or where they are by default."""
+    policy = settings.policy
     return open_store(
-        run.image,
+        image,
         cache_dir=cache,
-        backend=run.source,
+        backend=source,
         plan=settings.plan,
-        amplify_io=amplify_of(settings, run.workload),
+        amplify_io=amplify_of(settings, workload),
         capacity=None if policy.name == "none" else settings.capacity,
         watermarks=None if policy.name == "none" else settings.watermarks,
         policy=policy.functions,
@@ -176,7 +184,7 @@ def _open(run: _Run, cache: str, recorder: Recorder) -> Rafs:
     )
 
 
-def _prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
+def begin_prefetch(rafs: Rafs, settings: Settings, workload: Workload) -> None:
     """Begin, or after the first program go on: what is there is passed over."""
     bound = bind_prefetch(settings, workload)
     listed, ahead = bound.rows, bound.fresh()

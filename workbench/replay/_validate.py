@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from storage.backend import BlobBackend
 from storage.image import open_image
@@ -20,6 +18,7 @@ from workbench.replay._decisions import decisions
 from workbench.replay._fit import fit
 from workbench.replay._jitter import jittered
 from workbench.replay._live import Live, laid_over, run_live
+from workbench.replay._measures import COLUMNS, MEASURES, of_live, of_replay, side_by_side
 from workbench.replay._result import Result
 from workbench.replay._run import replay
 from workbench.replay._settings import Settings
@@ -27,19 +26,6 @@ from workbench.replay._workload import Workload
 
 __all__ = ["Validation", "validate"]
 
-_ASKED = ("bytes_hit", "bytes_waited", "bytes_fetched")
-_SPENT = ("rtt_ns", "bandwidth_ns", "waiting_ns", "decode_ns", "think_ns")
-_WHOLE = {
-    "requests": "requests",
-    "bytes_received": "bytes_received",
-    **dict.fromkeys(_ASKED, "bytes_asked"),
-    "bytes_evicted": "bytes_asked",
-    "time_to_last_read_ns": "time_to_last_read_ns",
-    **dict.fromkeys(_SPENT, "spent_ns"),
-    "latency_ns": "latency_ns",
-}
-"""By measure, of what its difference is a share: a part is held against the sum of the parts."""
-_COLUMNS = ["live", "replayed", "off", "least", "most", "outside"]
 _REPLAYS = 20
 
 
@@ -92,7 +78,7 @@ class Validation:
 
     def _told(self) -> pd.DataFrame:
         shares = self.table[["off", "outside"]].map("{:+.1%}".format)
-        return self.table.map("{:,.0f}".format).assign(**shares)[_COLUMNS]
+        return self.table.map("{:,.0f}".format).assign(**shares)[COLUMNS]
 
 
 def validate(
@@ -145,66 +131,20 @@ def validate(
 
 
 def fitted(live: Live, settings: Settings, real: bool) -> Settings:
-    """The settings with the processor of a live run, and where that had a `real` link, with that, too."""
+    """The settings with the processor of a live run, and where that had a `real` link, with that, too.
+
+    Python runs one thread at a time: a reader who wakes a worker mostly goes on to its own next look first.
+    """
     cpu = calibrate(live.events)
+    cpu = replace(cpu, wake_ns=cpu.hit_ns + int(np.median(live.late_ns)))
     return replace(settings, cpu=cpu, link=fit(live.events, settings.link.connections).link if real else settings.link)
 
 
 def compared(lives: Sequence[Live], result: Result, others: Iterable[Result]) -> Validation:
     """Live runs beside a replay, which was recorded, and beside others of machines that are late."""
-    runs = pd.DataFrame([_live_row(live) for live in lives])
-    table = pd.DataFrame({"live": {name: statistics.median(runs[name]) for name in runs}})
-    table["replayed"] = pd.Series(_replayed_row(result))
-    replays = pd.DataFrame([_replayed_row(one) for one in (result, *others)])
-    table["least"], table["most"] = replays.min(), replays.max()
-    whole = table["live"][[_WHOLE.get(name, name) for name in table.index]].clip(lower=1).to_numpy()
-    table["off"] = (table["replayed"] - table["live"]) / whole
-    table["outside"] = (table["live"].clip(table["least"], table["most"]) - table["live"]) / whole
+    runs = pd.DataFrame([of_live(live) for live in lives])
+    replays = pd.DataFrame([of_replay(one) for one in (result, *others)])
     decided = [decisions(result.events(client)) for client in range(len(result.clients))]
     identical = all([decisions(events) for events in live.clients] == decided for live in lives)
-    kept = [name for name in _WHOLE if name != "latency_ns" or result.settings.loop == "open"]
-    return Validation(table.loc[kept, _COLUMNS], runs[kept], replays[kept], result.settings, identical)
-
-
-def _with_sums(row: Mapping[str, int]) -> dict[str, int]:
-    sums = {"bytes_asked": sum(row[name] for name in _ASKED), "spent_ns": sum(row[name] for name in _SPENT)}
-    return {**row, **sums}
-
-
-def _replayed_row(result: Result) -> dict[str, int]:
-    names = [name for name in _WHOLE if name in result.totals]
-    sums = {name: pc.sum(result.reads[name]).as_py() or 0 for name in _SPENT}
-    sums["latency_ns"] = pc.sum(result.reads["dur_ns"]).as_py() or 0
-    return _with_sums({name: result.totals[name] for name in names} | sums)
-
-
-def _live_row(live: Live) -> dict[str, int]:
-    """What a replay's totals say, of events: without what came before the first program."""
-    frame = live.events.to_pandas()
-    user = frame[frame["read_id"] >= 0]
-    requests = frame[(frame["kind"] == "request") & (frame["fetch_id"].isin(_fetches(frame)))]
-    mine = user[user["kind"] == "request"]
-    given = {kind: int(user.loc[user["kind"] == kind, "user_bytes"].sum()) for kind in ("hit", "wait", "fetch")}
-    rtt, waiting = int(mine["ttfb_ns"].sum()), int(user.loc[user["kind"] == "wait", "dur_ns"].sum())
-    flow = int(mine["dur_ns"].sum()) - rtt
-    inside = int(user.loc[user["kind"] == "read", "dur_ns"].sum())
-    row = {
-        "requests": len(requests),
-        "bytes_received": int(requests["length"].sum()),
-        "bytes_hit": given["hit"],
-        "bytes_waited": given["wait"],
-        "bytes_fetched": given["fetch"],
-        "bytes_evicted": int(frame.loc[frame["kind"] == "evict", "length"].sum()),
-        "time_to_last_read_ns": live.time_to_last_read_ns,
-        "rtt_ns": rtt,
-        "bandwidth_ns": flow,
-        "waiting_ns": waiting,
-        "decode_ns": inside - rtt - flow - waiting,
-        "think_ns": pc.sum(live.reads["think_ns"]).as_py() or 0,
-        "latency_ns": pc.sum(live.reads["dur_ns"]).as_py() or 0,
-    }
-    return _with_sums(row)
-
-
-def _fetches(frame: pd.DataFrame) -> pd.Series:
-    return frame.loc[(frame["kind"] == "fetch") & (frame["cause"] != "meta"), "fetch_id"]
+    kept = [name for name in MEASURES if name != "latency_ns" or result.settings.loop == "open"]
+    return Validation(side_by_side(runs, replays).loc[kept], runs[kept], replays[kept], result.settings, identical)

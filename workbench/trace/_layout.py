@@ -78,7 +78,7 @@ def read_layout(folder: str | Path) -> Image:
         raise TraceError(f"the layout cannot be read: {error}", path=folder) from error
     names = tables["entries"]["name"].to_pylist()
     return Image(
-        bootstrap_digest=about["bootstrap_digest"],
+        digest=about["bootstrap_digest"],
         chunk_size=about["chunk_size"],
         infos=tuple(_info(values) for values in about["infos"]),
         prefetch=np.zeros(0, np.int32),

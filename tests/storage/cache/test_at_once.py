@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storage.cache import CacheKind
 from storage.cache._file import Descriptor
 from storage.device import BlobDevice, BlobIoVec
 from storage.errors import CacheError
@@ -18,10 +19,12 @@ from storage.testing.cache import read_chunks
 from storage.testing.lru import plain_lru
 
 
-def test_only_ready_whole_and_alone(noise: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+def test_only_ready_whole_and_alone(bounded: bool, noise: Made, tmp_path: Path) -> None:
     """One ready chunk into one buffer of its length is read at once; anything else is not, and nothing is done."""
-    cache = open_cache(noise, tmp_path)
     size = len(noise.contents[0])
+    settings = {"capacity": size, "policy": plain_lru()} if bounded else {}
+    cache = open_cache(noise, tmp_path, **settings)
     buffer = bytearray(size)
     assert cache.read_at_once((0,), (0,), (size,), (buffer,), None) == -1
     read_chunks(cache, noise, [0])
@@ -35,15 +38,15 @@ def test_only_ready_whole_and_alone(noise: Made, tmp_path: Path) -> None:
 
 
 def test_not_where_more_is_to_be_done(noise: Made, tmp_path: Path) -> None:
-    """Where chunks are evicted or a policy hears of every read, nothing goes past the decider."""
-    bounded = open_cache(noise, tmp_path / "bounded", capacity=2 * len(noise.contents[0]), policy=plain_lru())
+    """Where what is there must be verified, or a policy hears of every read, nothing is read at once."""
+    checked = open_cache(noise, tmp_path / "checked", kind=CacheKind(validate=True))
     heard = open_cache(noise, tmp_path / "heard")
     buffer = bytearray(len(noise.contents[0]))
-    for cache in (bounded, heard):
+    for cache in (checked, heard):
         read_chunks(cache, noise, [0])
     assert heard.read_at_once((0,), (0,), (len(buffer),), (buffer,), None) == len(buffer)
     heard.answer(Ahead(lambda *_: 0, np.zeros(1, np.int64), np.zeros(1)))
-    for cache in (bounded, heard):
+    for cache in (checked, heard):
         assert cache.read_at_once((0,), (0,), (len(buffer),), (buffer,), None) == -1
         cache.close()
 

@@ -90,14 +90,14 @@ def test_what_is_gone_is_not_told(even: Made) -> None:
 
 
 def test_never_more_than_so_many(even: Made, tmp_path: Path) -> None:
-    """Of 5000 hits without a decision at most 1024 are kept in mind."""
+    """Of 5000 hits without a decision, the policy is told of each 4096."""
     cache = open_cache(even, tmp_path, capacity=4 * CHUNK, policy=plain_lru())
     read_chunks(cache, even, range(4))
     most = 0
     for _ in range(5000):
         read_chunks(cache, even, [2])
         most = max(most, len(cache.decider.noted))
-    assert most == 1024
+    assert most == 4095
     cache.close()
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from storage.backend import LocalFs
-from storage.plan import Ahead, Segments
+from storage.events import Recorder, audit
+from storage.plan import Ahead, Decider, Segments, keep_all, plan_layout, plan_options, rerun
 from storage.testing.backends import WatchedBackend
 from storage.testing.blobs import Made, open_cache
 from storage.testing.cache import assert_at_rest, read_chunks, ready_rows
+from storage.testing.lru import plain_lru
+from tests.storage.cache.test_threads import in_threads, runs_of, times_fetched
 
 CHUNK = 40_000
 
@@ -43,6 +48,49 @@ def test_the_next_two(noise: Made, tmp_path: Path) -> None:
     assert ready_rows(cache) == [3, 4, 5, 6, 7, 19]
     assert ints.tolist() == [4, 2]
     assert_at_rest(cache)
+    cache.close()
+
+
+@pytest.mark.parametrize("capacity", [None, 300_000])
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("plan", ["exact", "reference"])
+def test_of_many_readers(plan: str, workers: int, capacity: int | None, each_made: Made, tmp_path: Path) -> None:
+    """Of four readers: right bytes, balanced books, decisions that come out the same again, each read heard once.
+
+    Where nothing is evicted, plan `exact` has no chunk fetched twice, whoever asked for it.
+    """
+    made, backend, recorder = each_made, WatchedBackend(LocalFs(each_made.folder)), Recorder()
+    ints, policy = np.zeros(2, np.int64), keep_all if capacity is None else plain_lru()
+    cache = open_cache(
+        made,
+        tmp_path / "cache",
+        backend=backend,
+        plan=plan,
+        capacity=capacity,
+        policy=policy,
+        recorder=recorder,
+        prefetch_workers=workers,
+        journal=True,
+    )
+    cache.answer(answering(ints))
+
+    def read_and_think(number: int) -> None:
+        for run in runs_of(made, 20, number):
+            read_chunks(cache, made, run)
+            time.sleep(0.002)
+
+    in_threads(read_and_think, 4)
+    cache.drain()
+    assert_at_rest(cache)
+    events = recorder.table()
+    audit(events)
+    assert ints[0] == sum(len(run) for number in range(4) for run in runs_of(made, 20, number))
+    assert "prefetch" in events["cause"].to_pylist()
+    if plan == "exact" and capacity is None:
+        assert set(times_fetched(made, backend).values()) == {1}
+    fresh = Decider(plan_layout(made.chunks), plan_options(plan, 0), capacity, policy)
+    assert cache.decider.journal is not None
+    assert rerun(cache.decider.journal, fresh) == len(cache.decider.journal)
     cache.close()
 
 

@@ -55,12 +55,17 @@ def times_fetched(made: Made, backend: WatchedBackend) -> Counter[int]:
     return counts
 
 
-def random_reads(cache: FileCache, made: Made, count: int, seed: int) -> None:
+def runs_of(made: Made, count: int, seed: int) -> list[range]:
     """Runs of up to five whole chunks from anywhere."""
-    rng = random.Random(seed)
-    for _ in range(count):
-        first = rng.randrange(len(made.contents))
-        read_chunks(cache, made, range(first, min(first + rng.randrange(1, 6), len(made.contents))))
+    rng, firsts = random.Random(seed), len(made.contents)
+    starts = (rng.randrange(firsts) for _ in range(count))
+    return [range(first, min(first + rng.randrange(1, 6), firsts)) for first in starts]
+
+
+def random_reads(cache: FileCache, made: Made, count: int, seed: int) -> None:
+    """Read such runs."""
+    for run in runs_of(made, count, seed):
+        read_chunks(cache, made, run)
 
 
 @pytest.mark.parametrize("amplify_io", [0, 30_000, 1 << 20])

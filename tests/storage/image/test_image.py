@@ -173,7 +173,7 @@ def test_ways_to_name_it(image_dir: Path, image: Image, tmp_path: Path) -> None:
     bootstrap = image_dir / "bootstrap"
     assert locate(image_dir) == locate(bootstrap)
     assert locate(bootstrap).blobs == image_dir / "blobs"
-    assert open_bootstrap(bootstrap.read_bytes()).digest == image.bootstrap_digest
+    assert open_bootstrap(bootstrap.read_bytes()).image().bootstrap_digest == image.bootstrap_digest
     (tmp_path / "alone").write_bytes(bootstrap.read_bytes())
     for blobs in (None, image_dir / "blobs"):
         again = open_image(tmp_path / "alone", blobs)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from tests.workbench.replay.test_live import reads_of
 from workbench.cli._main import group
+from workbench.testing import random_reads
 from workbench.trace import READS, write_table
 
 
 def test_sweep(image_dir: Path, tmp_path: Path) -> None:
     """Every combination is a JSON object, and a second run finds them there."""
-    reads = reads_of(image_dir, 20, seed=1)
+    reads = random_reads(image_dir, 20, seed=1)
     columns = reads.append_column("dur_ns", reads["think_ns"]).select(READS.names)
     write_table(tmp_path / "reads.parquet", columns.cast(READS))
     command = ["sweep", str(tmp_path / "reads.parquet"), "--image", str(image_dir), "-o", str(tmp_path / "out")]

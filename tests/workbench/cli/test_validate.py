@@ -9,15 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from tests.servers.nginx import nginx
-from tests.workbench.replay.test_live import reads_of
 from workbench.cli._main import group
+from workbench.testing import random_reads
 from workbench.trace import READS, write_table
 
 
 @pytest.fixture
 def trace(image_dir: Path, tmp_path: Path) -> Path:
     """Ten reads."""
-    reads = reads_of(image_dir, 10, seed=1)
+    reads = random_reads(image_dir, 10, seed=1)
     columns = reads.append_column("dur_ns", reads["think_ns"]).select(READS.names)
     write_table(tmp_path / "reads.parquet", columns.cast(READS))
     return tmp_path / "reads.parquet"

@@ -18,17 +18,18 @@ from workbench.policy import admission
 from workbench.policy.admission import AdmissionPolicy, Gate
 from workbench.replay import Settings
 from workbench.simulate import ObjectTrace, simulate
-from workbench.testing import EvictionConformance
+from workbench.testing import AdmissionConformance, EvictionConformance
 from workbench.trace.formats import write_oracle_general
 
 
-@pytest.mark.parametrize("name", ["fifo+size=3", "sieve+probabilistic=0.5", "lru+tinylfu"])
-class TestGuarded(EvictionConformance):
-    """An eviction policy with an admission policy before it is one that store and engine can rely on."""
+@pytest.mark.parametrize("name", ["all", "size=3", "probabilistic=0.5", "tinylfu"])
+@pytest.mark.parametrize("before", ["lru", "sieve"])
+class TestBuiltIn(AdmissionConformance):
+    """Every built-in policy, before an eviction policy, is one that store and engine can rely on."""
 
     @pytest.fixture(autouse=True)
-    def _named(self, name: str) -> None:
-        self.policy = policy.get(name)
+    def _named(self, name: str, before: str) -> None:
+        self.admission, self.eviction = admission.get(name), policy.get(before)
 
 
 class _Oldest:
@@ -57,10 +58,10 @@ class _OldestOdd(_Oldest):
         return chunk % 2 == 1
 
 
-class TestPythonClass(EvictionConformance):
+class TestPythonClass(AdmissionConformance):
     """A compiled admission policy before a plain Python class."""
 
-    policy = admission.guard(policy.from_class(_Oldest), admission.get("tinylfu"))
+    admission, eviction = admission.get("tinylfu"), policy.from_class(_Oldest)
 
 
 class TestOwnAdmits(EvictionConformance):
@@ -89,10 +90,10 @@ def _admits(ints: Any, floats: Any, chunk: int, victim: int) -> int:
 again = AdmissionPolicy("again", _arena, Gate(_init, _on_use, _admits))
 
 
-class TestOwnGate(EvictionConformance):
+class TestOwnGate(AdmissionConformance):
     """Somebody's own functions before a built-in policy."""
 
-    policy = admission.guard(policy.get("fifo"), again)
+    admission, eviction = again, policy.get("fifo")
 
 
 THEIRS = {

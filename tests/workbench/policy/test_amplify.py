@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from storage.errors import ConfigError
-from storage.plan import EXACT, FETCH, Amplify, Decider, Read, Segments, keep_all, plan_options, windows
+from storage.plan import EXACT, FETCH, Amplify, Decider, Layout, Read, Segments, keep_all, plan_options, windows
 from tests.workbench.replay._cases import layout_of, workload_of
 from workbench.policy import amplify
 from workbench.replay import Settings, Workload, replay
+from workbench.testing import AmplifyConformance
 
 CHUNKS = 40
+
+
+@pytest.mark.parametrize("name", ["none", "reference=200KiB", "fixed=9000", "adaptive=200KiB", "profile=20000"])
+class TestBuiltIn(AmplifyConformance):
+    """Every built-in policy is one that store and engine can rely on."""
+
+    longest = 200 << 10
+
+    @pytest.fixture(autouse=True)
+    def _named(self, name: str) -> None:
+        self.name = name
+
+    def make(self, needed: npt.NDArray[np.int64], layout: Layout) -> Amplify:
+        """It."""
+        made = amplify.get(self.name, needed, layout)
+        assert isinstance(made, Amplify)
+        return made
 
 
 @pytest.fixture

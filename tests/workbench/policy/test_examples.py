@@ -7,15 +7,20 @@ import textwrap
 from importlib.metadata import EntryPoint
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from storage.plan import Policy
+import workbench
+from storage.plan import Ahead, Amplify, Layout, Policy
+from tests.workbench.replay._cases import layout_of, workload_of
 from tests.workbench.simulate._traces import traces
-from workbench import policy
-from workbench.policy import EvictionPolicy, admission
+from workbench import policy, testing
+from workbench.policy import EvictionPolicy, admission, amplify, prefetch
 from workbench.policy.admission import AdmissionPolicy, Gate
+from workbench.replay import Settings, replay
 from workbench.simulate import simulate
-from workbench.testing import EvictionConformance
+from workbench.testing import AdmissionConformance, AmplifyConformance, EvictionConformance, PrefetchConformance
 
 MOST_LINES = 15
 
@@ -30,7 +35,10 @@ def run(*blocks: str) -> dict[str, Any]:
     """What the blocks define."""
     names: dict[str, Any] = {"__name__": "documented", "trace": traces()["zipf"], "simulate": simulate}
     names |= {"policy": policy, "admission": admission, "EvictionPolicy": EvictionPolicy, "Policy": Policy}
-    names |= {"AdmissionPolicy": AdmissionPolicy, "Gate": Gate}
+    names |= {"AdmissionPolicy": AdmissionPolicy, "Gate": Gate, "Ahead": Ahead, "Amplify": Amplify, "np": np}
+    rng = np.random.default_rng(5)
+    names |= {"prefetch": prefetch, "Settings": Settings, "workload": workload_of(rng, layout_of(rng, 40), 60)}
+    names["replay"] = lambda workload, settings: replay(workload, None, settings)
     for block in blocks:
         exec(compile(block, "example", "exec"), names)
     return names
@@ -38,6 +46,8 @@ def run(*blocks: str) -> dict[str, Any]:
 
 CLASS, FUNCTIONS, ENTRY = code(policy.__doc__)
 GATE, GATE_ENTRY = code(admission.__doc__)
+AHEAD_CLASS, AHEAD_FUNCTION, _ = code(prefetch.__doc__)
+(WINDOWS,) = code(amplify.__doc__)
 
 
 class TestClass(EvictionConformance):
@@ -52,10 +62,43 @@ class TestFunctions(EvictionConformance):
     policy = run(FUNCTIONS)["largest"]
 
 
-class TestGate(EvictionConformance):
-    """The admission policy, before a built-in one and before the plain class."""
+class TestGate(AdmissionConformance):
+    """The admission policy, before a built-in one."""
 
-    policy = admission.guard(policy.get("lru"), run(GATE)["again"])
+    admission = run(GATE)["again"]
+
+
+class TestPrefetchClass(PrefetchConformance):
+    """The plain class that prefetches."""
+
+    policy = prefetch.from_class(run(AHEAD_CLASS)["Back"])
+
+
+class TestPrefetchFunction(PrefetchConformance):
+    """The function that does."""
+
+    policy = run(AHEAD_FUNCTION)["back"]()
+
+
+class TestAmplify(AmplifyConformance):
+    """The windows."""
+
+    longest = 256 << 10
+
+    def make(self, needed: npt.NDArray[np.int64], layout: Layout) -> Amplify:
+        """Those of the example."""
+        made: Amplify = run(WINDOWS)["thrifty"](layout)
+        return made
+
+
+def test_suites() -> None:
+    """The example of the suites has one for each, of policies that there are."""
+    (example,) = code(testing.__doc__)
+    names = run(GATE) | vars(testing) | {"workbench": workbench}
+    names |= {"Mine": run(CLASS)["Newest"], "Next": run(AHEAD_CLASS)["Back"], **names["again"].gate._asdict()}
+    exec(compile(example, "example", "exec"), names)
+    made = [names[f"Test{kind}"].__base__.__name__ for kind in ("Admission", "Amplify", "Eviction", "Prefetch")]
+    assert made == [name for name in testing.__all__ if name.endswith("Conformance")]
 
 
 @pytest.mark.parametrize(("entry", "group"), [(ENTRY, "workbench.policies"), (GATE_ENTRY, "workbench.admissions")])
@@ -75,4 +118,5 @@ def test_entry_point(entry: str, group: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_short() -> None:
     """None has more than fifteen lines."""
-    assert max(len([line for line in block.splitlines() if line]) for block in (CLASS, FUNCTIONS, GATE)) <= MOST_LINES
+    blocks = (CLASS, FUNCTIONS, GATE, AHEAD_CLASS, AHEAD_FUNCTION, WINDOWS)
+    assert max(len([line for line in block.splitlines() if line]) for block in blocks) <= MOST_LINES

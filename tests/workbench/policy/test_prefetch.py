@@ -20,6 +20,19 @@ from workbench.policy import prefetch
 from workbench.policy.prefetch import Known, PrefetchPolicy
 from workbench.replay import Settings, Workload, replay
 from workbench.replay._settings import prefetch_rows
+from workbench.testing import PrefetchConformance
+
+BUILT_IN = {name: prefetch.get(name) for name in prefetch.names()}
+BUILT_IN |= {"paths": prefetch.paths(["/bin"]), "span alone": prefetch.span(16_384, background=False)}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+class TestBuiltIn(PrefetchConformance):
+    """Every built-in policy is one that store and engine can rely on."""
+
+    @pytest.fixture(autouse=True)
+    def _named(self, name: str) -> None:
+        self.policy = BUILT_IN[name]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.servers.wire import Wire
 from workbench.replay import Settings, Validation, Workload, fleet, together, validate
 
 __all__ = [
+    "ANSWERING",
     "CONFIGS",
     "SEVERAL",
     "WITHIN_FAR",
@@ -40,16 +41,20 @@ __all__ = [
 LINK = Link(rtt_ns=30_000_000, bandwidth=8_000_000)
 WORKLOADS = ("sequential", "random", "zipf", "threads", "same")
 CONFIGS = ("plain", "amplified", "prefetch", "lru")
+ANSWERING = ("sequential", "obl", "markov", "span", "mithril", "pg")
+SERIAL = ("plain", "amplified", "lru")
 SEVERAL = ("fleet", "together", "open")
 FILES, CHUNK, READS = 40, 64 << 10, 80
 WITHIN, WITHIN_FAR = 0.05, 0.10
 
 
 def settings_of(config: str, touched: int) -> Settings:
-    """A configuration by name; what its cache may hold is a third of what is read."""
+    """A configuration, or a prefetch policy that answers reads, by name; a cache may hold a third of what is read."""
     plain = Settings(link=LINK, amplify_io=0)
     if config == "amplified":
         return replace(plain, amplify_io=512 << 10)
+    if config in ANSWERING:
+        return replace(plain, prefetch=config, prefetch_workers=2)
     if config == "prefetch":
         return replace(plain, prefetch="whole blob", prefetch_workers=2, prefetch_batch=1 << 20)
     if config == "lru":
@@ -140,7 +145,7 @@ def undisturbed() -> Iterator[None]:
 
 def is_serial(kind: str, config: str, how: str = "alone") -> bool:
     """Whether nothing is left to chance: one reader on each cache, and no prefetch."""
-    return kind in ("sequential", "random", "zipf") and config != "prefetch" and how != "together"
+    return kind in ("sequential", "random", "zipf") and config in SERIAL and how != "together"
 
 
 def holds(kind: str, config: str, found: Validation, far: bool = False, how: str = "alone") -> bool:

@@ -4,64 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from storage.events import Recorder
-from storage.factory import open_store
 from storage.image import open_image
 from storage.image.build import build
 from storage.image.tables import BATCH
 from workbench.replay import Settings, Workload, calibrate, decisions, replay
-
-
-def reads_of(image_dir: Path, reads: int, seed: int) -> pa.Table:
-    """Random reads of the image's files, as a workload of one thread."""
-    image, rng = open_image(image_dir), np.random.default_rng(seed)
-    names, rows = image.paths()
-    files = [
-        (name.decode(), int(image.inodes.size[row]))
-        for name, row in zip(names, rows, strict=True)
-        if image.inodes.mode[row] & 0o170000 == 0o100000 and image.inodes.size[row] > 0
-    ]
-    picks = [files[i] for i in rng.integers(0, len(files), reads)]
-    offset = [int(rng.integers(0, size)) for _, size in picks]
-    length = [int(rng.integers(1, min(size - at, 300_000) + 1)) for (_, size), at in zip(picks, offset, strict=True)]
-    return pa.table(
-        {
-            "read_id": np.arange(reads),
-            "t_ns": np.arange(reads),
-            "think_ns": np.zeros(reads, np.int64),
-            "thread": np.zeros(reads, np.int32),
-            "program": ["p"] * reads,
-            "path": [name for name, _ in picks],
-            "offset": offset,
-            "length": length,
-        }
-    )
-
-
-def run_live(image_dir: Path, reads: pa.Table, settings: Settings, cache: Path) -> pa.Table:
-    """Events of the live store."""
-    chosen = settings.policy
-    with (
-        Recorder() as recorder,
-        open_store(
-            image_dir,
-            cache_dir=cache,
-            plan=settings.plan,
-            amplify_io=settings.amplify_io,
-            capacity=settings.capacity,
-            watermarks=settings.watermarks,
-            policy=chosen.functions,
-            arena_of=chosen.arena,
-            recorder=recorder,
-        ) as store,
-    ):
-        for row in reads.to_pylist():
-            assert len(store.read(row["path"], row["offset"], row["length"])) == row["length"]
-        return recorder.table()
+from workbench.testing import random_reads, run_serially
 
 
 @pytest.mark.parametrize("plan", ["exact", "reference"])
@@ -69,12 +18,12 @@ def run_live(image_dir: Path, reads: pa.Table, settings: Settings, cache: Path) 
 @pytest.mark.parametrize("eviction", [None, "fifo", "lru", "sieve", "lru+tinylfu", "fifo+probabilistic=0.5"])
 def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify: int, eviction: str | None) -> None:
     """Without concurrency, replay does what the live store did: every row, in the same order."""
-    reads = reads_of(image_dir, 120, seed=amplify)
+    reads = random_reads(image_dir, 120, seed=amplify)
     image = open_image(image_dir)
     workload = Workload.from_reads(reads, image)
     capacity = None if eviction is None else workload.touched_bytes // 3
     settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
-    live = decisions(run_live(image_dir, reads, settings, tmp_path / "cache"))
+    live = decisions(run_serially(image_dir, reads, settings, tmp_path / "cache"))
     replayed = decisions(replay(workload, image, settings, record=True).events())
     assert replayed == live
 
@@ -83,13 +32,13 @@ def test_serial_is_the_same(image_dir: Path, tmp_path: Path, plan: str, amplify:
 @pytest.mark.parametrize("eviction", ["fifo", "lru", "sieve"])
 def test_watermarks_are_the_same(image_dir: Path, tmp_path: Path, amplify: int, eviction: str) -> None:
     """The same with watermarks, which have more go than there must."""
-    reads, image = reads_of(image_dir, 120, seed=amplify), open_image(image_dir)
+    reads, image = random_reads(image_dir, 120, seed=amplify), open_image(image_dir)
     workload = Workload.from_reads(reads, image)
     half, evicted = workload.touched_bytes // 2, []
     for marks in (None, (half // 4, half), (half // 4, 3 * half // 4)):
         settings = Settings(amplify_io=amplify, capacity=half, eviction=eviction, watermarks=marks)
         result = replay(workload, image, settings, record=True)
-        live = run_live(image_dir, reads, settings, tmp_path / f"{marks}")
+        live = run_serially(image_dir, reads, settings, tmp_path / f"{marks}")
         assert decisions(result.events()) == decisions(live)
         evicted.append(result.totals["evictions"])
     assert len(set(evicted)) > 1
@@ -102,11 +51,11 @@ def test_serial_is_the_same_of_v5(tree: Path, tmp_path: Path, plan: str, amplify
     """The same of a v5 image, whose chunks share blocks and whose reads are widened by file."""
     image_dir = tmp_path / "image"
     build(tree, image_dir, version=5, chunk_size=64 << 10)
-    reads, image = reads_of(image_dir, 120, seed=amplify), open_image(image_dir)
+    reads, image = random_reads(image_dir, 120, seed=amplify), open_image(image_dir)
     workload = Workload.from_reads(reads, image)
     capacity = None if eviction is None else workload.touched_bytes // 3
     settings = Settings(plan=plan, amplify_io=amplify, capacity=capacity, eviction=eviction or "none")
-    live = decisions(run_live(image_dir, reads, settings, tmp_path / "cache"))
+    live = decisions(run_serially(image_dir, reads, settings, tmp_path / "cache"))
     assert decisions(replay(workload, image, settings, record=True).events()) == live
     causes = {row["cause"] for row in live}
     assert ("amplify" in causes) == (amplify > 0)
@@ -123,8 +72,8 @@ def test_batches_are_the_same(tree: Path, tmp_path: Path, plan: str, eviction: s
 
 def test_calibrate(image_dir: Path, tmp_path: Path) -> None:
     """Costs taken from a run's events are in the order of what the machine can do, and predict that run's work."""
-    reads = reads_of(image_dir, 300, seed=1)
-    live = run_live(image_dir, reads, Settings(), tmp_path / "cache")
+    reads = random_reads(image_dir, 300, seed=1)
+    live = run_serially(image_dir, reads, Settings(), tmp_path / "cache")
     cpu = calibrate(live)
     assert 500 < cpu.hit_ns < 2_000_000
     assert 20_000 < cpu.decode_ns_per_mib < 200_000_000

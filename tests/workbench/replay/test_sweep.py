@@ -15,18 +15,18 @@ import pytest
 from storage.backend import LINKS
 from storage.errors import ConfigError
 from storage.image import open_image
-from tests.workbench.replay.test_live import reads_of
 from workbench import policy
 from workbench.policy import PythonPolicy
 from workbench.replay import Settings, Workload, replay, sweep
 from workbench.replay._identity import spelled
+from workbench.testing import random_reads
 
 GRID = {"eviction": ["none", "lru"], "capacity": [0.25, 0.5], "amplify_io": [0, 1 << 20], "link": ["lan", "wan"]}
 
 
 def test_cells(image_dir: Path, tmp_path: Path) -> None:
     """Each combination is a row, once for no eviction, as a replay by itself would give it."""
-    image, reads = open_image(image_dir), reads_of(image_dir, 60, seed=3)
+    image, reads = open_image(image_dir), random_reads(image_dir, 60, seed=3)
     found = sweep(GRID, {"t": reads}, {"a": image_dir, "b": image}, tmp_path, workers=0)
     frame = found.frame()
     assert len(frame) == 2 * (1 + 2) * 2 * 2
@@ -46,7 +46,7 @@ def test_cells(image_dir: Path, tmp_path: Path) -> None:
 
 def test_resumed_and_failing(image_dir: Path, tmp_path: Path) -> None:
     """What is there is not done again; one cell that fails is told of, and tried the next time."""
-    reads = {"t": reads_of(image_dir, 30, seed=3)}
+    reads = {"t": random_reads(image_dir, 30, seed=3)}
     prefetch = {"none": None, "broken": [1 << 40]}
     first = sweep({"prefetch": prefetch}, reads, {"a": image_dir}, tmp_path, workers=0)
     assert first.failed["prefetch"].tolist() == ["broken"]
@@ -84,7 +84,7 @@ def _every(step: int) -> type[PythonPolicy]:
 
 def test_policies_of_one_name(image_dir: Path, tmp_path: Path) -> None:
     """Two policies that differ only in what they close over are two cells, and each is found again by what it does."""
-    reads = {"t": reads_of(image_dir, 60, seed=3)}
+    reads = {"t": random_reads(image_dir, 60, seed=3)}
 
     def found(*steps: int) -> pd.DataFrame:
         grid = {"eviction": [policy.from_class(_every(step)) for step in steps]}
@@ -107,7 +107,7 @@ def test_what_cannot_be_sent(image_dir: Path, tmp_path: Path) -> None:
         log = open_file
 
     grid = {"eviction": ["lru", "fifo", policy.from_class(Logged)]}
-    reads, settings = {"t": reads_of(image_dir, 30, seed=3)}, Settings(capacity=200_000)
+    reads, settings = {"t": random_reads(image_dir, 30, seed=3)}, Settings(capacity=200_000)
     found = sweep(grid, reads, {"a": image_dir}, tmp_path / "out", settings, workers=1)
     open_file.close()
     assert set(found.frame()["eviction"]) == {"lru", "fifo"}
@@ -143,7 +143,7 @@ if __name__ == "__main__":
 
 def test_goes_on_after_a_kill(image_dir: Path, tmp_path: Path) -> None:
     """What was there when the process was killed is whole and stays; with the rest, rows are those of one go."""
-    reads, out = reads_of(image_dir, 30, seed=3), tmp_path / "out"
+    reads, out = random_reads(image_dir, 30, seed=3), tmp_path / "out"
     pq.write_table(reads, tmp_path / "reads.parquet")
     command = [sys.executable, "-c", _SWEEPS, str(tmp_path / "reads.parquet"), str(image_dir), str(out)]
     with subprocess.Popen(command) as process:
@@ -165,7 +165,7 @@ def test_goes_on_after_a_kill(image_dir: Path, tmp_path: Path) -> None:
 def test_on_cores_and_on_dask(image_dir: Path, tmp_path: Path) -> None:
     """Processes of this machine, and a Dask cluster's workers, give the rows that one process gives."""
     distributed = pytest.importorskip("distributed", reason="needs dask's distributed")
-    reads, images = {"t": reads_of(image_dir, 30, seed=3)}, {"a": image_dir}
+    reads, images = {"t": random_reads(image_dir, 30, seed=3)}, {"a": image_dir}
     grid = {"amplify_io": [0, 1 << 20], "eviction": ["lru", policy.from_class(_every(1))]}
     settings = Settings(capacity=200_000)
     expected = sweep(grid, reads, images, tmp_path / "0", settings, workers=0).frame()
@@ -178,4 +178,4 @@ def test_on_cores_and_on_dask(image_dir: Path, tmp_path: Path) -> None:
 def test_no_such_axis(image_dir: Path, tmp_path: Path) -> None:
     """An axis that is no setting is refused."""
     with pytest.raises(ConfigError, match="colour"):
-        sweep({"colour": [1]}, {"t": reads_of(image_dir, 5, seed=3)}, {"a": image_dir}, tmp_path)
+        sweep({"colour": [1]}, {"t": random_reads(image_dir, 5, seed=3)}, {"a": image_dir}, tmp_path)

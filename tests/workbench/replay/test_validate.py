@@ -25,16 +25,16 @@ from tests.workbench.replay._validated import (
     undisturbed,
     workload_of,
 )
-from tests.workbench.replay.test_live import reads_of
 from workbench import view
 from workbench.replay import Settings, Workload, calibrate, decisions, fit, fleet, replay, run_live
 from workbench.replay._jitter import jittered
+from workbench.testing import random_reads
 
 
 def test_fit(image_dir: Path) -> None:
     """The link that a live run was shaped by is found again from its events, and explains its requests."""
     link = Link(rtt_ns=20_000_000, bandwidth=200_000)  # slow enough for the machine's own delays not to matter
-    found = fit(run_live(image_dir, reads_of(image_dir, 20, seed=2), Settings(link=link)).events)
+    found = fit(run_live(image_dir, random_reads(image_dir, 20, seed=2), Settings(link=link)).events)
     assert found.link.rtt_ns == pytest.approx(link.rtt_ns, rel=0.1)
     assert found.link.bandwidth == pytest.approx(link.bandwidth, rel=0.2)
     assert found.total == pytest.approx(1, rel=0.1)
@@ -61,6 +61,8 @@ def calm() -> Iterator[None]:
         ("zipf", "lru", "fleet"),
         ("zipf", "amplified", "together"),
         ("random", "lru", "open"),
+        ("threads", "sequential", "alone"),
+        pytest.param("threads", "lru", "alone", marks=pytest.mark.slow),
     ],
 )
 def test_live_is_as_replayed(image: Path, kind: str, config: str, how: str) -> None:
@@ -96,7 +98,7 @@ def test_of_another_image(image: Path, image_dir: Path) -> None:
 
 def test_a_fleet_live(image_dir: Path) -> None:
     """Each client has a cache of its own, starts when it is to, and its events balance."""
-    reads = reads_of(image_dir, 20, seed=6)
+    reads = random_reads(image_dir, 20, seed=6)
     alone = Workload.from_reads(reads, open_image(image_dir))
     live = run_live(image_dir, fleet([alone, alone], [0, 300_000_000]), Settings(link=LINKS["lan"]))
     first, second = (audit(events) for events in live.clients)
@@ -109,7 +111,7 @@ def test_a_fleet_live(image_dir: Path) -> None:
 
 def test_a_client_that_fails(image_dir: Path, tmp_path: Path) -> None:
     """What a read of one client raises is raised, once the others are through."""
-    reads = reads_of(image_dir, 3, seed=6)
+    reads = random_reads(image_dir, 3, seed=6)
     alone = Workload.from_reads(reads, open_image(image_dir))
     (tmp_path / "blobs").mkdir()
     with pytest.raises(BackendError):
@@ -129,7 +131,7 @@ def test_from_a_real_registry(image: Path, tmp_path: Path) -> None:
 
 def test_at_once(image_dir: Path) -> None:
     """Who reads without a thought waits for what each worker has begun to prefetch, live as replayed."""
-    reads = reads_of(image_dir, 1, seed=2)
+    reads = random_reads(image_dir, 1, seed=2)
     settings = Settings(prefetch="whole blob", link=Link(rtt_ns=50_000_000))
     found = replay(Workload.from_reads(reads, open_image(image_dir)), None, settings).totals
     events = run_live(image_dir, reads, settings).events.to_pandas()
@@ -140,7 +142,7 @@ def test_at_once(image_dir: Path) -> None:
 @pytest.mark.usefixtures("calm")
 def test_refused(image_dir: Path) -> None:
     """Of a link that refuses, the same requests fail, live as replayed, and the seconds went on the same."""
-    reads = reads_of(image_dir, 40, seed=3)
+    reads = random_reads(image_dir, 40, seed=3)
     link = Link(rtt_ns=30_000_000, bandwidth=2_000_000, errors_ppm=300_000, retries=0, jitter_ns=20_000_000)
     settings = Settings(amplify_io=0, link=link)
     live = run_live(image_dir, reads, settings)
@@ -162,7 +164,7 @@ def _without_failures(events: pa.Table) -> list[dict[str, Any]]:
 
 def test_programs(image_dir: Path) -> None:
     """Of several programs each finds the cache as the one before left it, and reads are known by their ids."""
-    reads = reads_of(image_dir, 20, seed=4)
+    reads = random_reads(image_dir, 20, seed=4)
     halves = pa.array(["first"] * 10 + ["second"] * 10)
     ids = pa.array(range(1_000, 1_020))
     reads = reads.set_column(reads.column_names.index("program"), "program", halves)

@@ -25,7 +25,8 @@ By name, from an installed package::
     [project.entry-points."workbench.admissions"]
     again = "my_package:again"
 
-A plain class for `workbench.policy.from_class` says ``admits(chunk)`` itself.
+A plain class for `workbench.policy.from_class` says ``admits(chunk)`` itself. `workbench.testing.AdmissionConformance`
+says whether one keeps to what the store and the engine rely on.
 """
 
 from workbench.policy.admission._gate import Gate

@@ -1,7 +1,16 @@
 """Amplification policies: how far beyond what was asked a request reaches. One small file each.
 
 Each makes a `storage.plan.Amplify`, which a live store takes as its ``amplify_io`` as well as a replay. Plan
-``reference`` has nydusd's own: a window for all.
+``reference`` has nydusd's own: a window for all. One of one's own is a window for each chunk, here the larger the
+smaller the chunk is, as small files are read together::
+
+    def thrifty(layout, most=256 << 10):
+        window = np.where(layout.size < 16 << 10, most, 0)
+        return Amplify("thrifty", window)
+
+    replay(workload, settings=Settings(amplify_io=thrifty(workload.layout)))
+
+`workbench.testing.AmplifyConformance` says whether it keeps to what the store and the engine rely on.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ Either of these by name, from an installed package: a class, or a function that 
 
     [project.entry-points."workbench.prefetches"]
     back = "my_package:back"
+
+`workbench.testing.PrefetchConformance` says whether it keeps to what the store and the engine rely on.
 """
 
 from __future__ import annotations

@@ -1,10 +1,4 @@
-"""A conformance suite for eviction policies, compiled and replayed: subclass it, name the policy, and pytest runs it.
-
-Examples
---------
->>> class TestMine(EvictionConformance):
-...     policy = workbench.policy.from_class(Mine)
-"""
+"""A conformance suite for eviction policies."""
 
 from __future__ import annotations
 
@@ -22,12 +16,12 @@ from workbench.policy import EvictionPolicy
 from workbench.policy._hits import InBulk
 from workbench.simulate import ObjectTrace, simulate
 
-__all__ = ["EvictionConformance"]
+__all__ = ["OBJECTS", "REQUESTS", "SIZES", "EvictionConformance", "lenient"]
 
-_OBJECTS = 12
-_SIZES = st.lists(st.integers(1, 5), min_size=_OBJECTS, max_size=_OBJECTS)
-_REQUESTS = st.lists(st.integers(0, _OBJECTS - 1), min_size=1, max_size=120)
-_settings = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.differing_executors])
+OBJECTS = 12
+SIZES = st.lists(st.integers(1, 5), min_size=OBJECTS, max_size=OBJECTS)
+REQUESTS = st.lists(st.integers(0, OBJECTS - 1), min_size=1, max_size=120)
+lenient = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.differing_executors])
 
 
 def _trace(requests: Sequence[int], sizes: Sequence[int]) -> tuple[ObjectTrace, list[int], list[int]]:
@@ -45,8 +39,8 @@ class EvictionConformance(PolicyConformance):
         """The policy's functions and arenas."""
         return self.policy.functions, self.policy.arena(chunks)
 
-    @_settings
-    @given(_REQUESTS, _SIZES, st.integers(1, 30))
+    @lenient
+    @given(REQUESTS, SIZES, st.integers(1, 30))
     def test_simulated_as_by_hand(self, requests: list[int], sizes: list[int], capacity: int) -> None:
         """The untimed engine misses as often as the functions, called one by one, say; and again as often."""
         trace, objects, known = _trace(requests, sizes)
@@ -56,11 +50,11 @@ class EvictionConformance(PolicyConformance):
 
     def test_hits_at_once(self) -> None:
         """Hits that are told many at a time, by compiled code where it is compiled, are as good as told one by one."""
-        hits = np.random.default_rng(1).integers(0, _OBJECTS, 600)
+        hits = np.random.default_rng(1).integers(0, OBJECTS, 600)
         assert _order(self, [hits[at : at + 1] for at in range(len(hits))]) == _order(self, [hits])
 
-    @_settings
-    @given(_REQUESTS, _SIZES, st.integers(1, 30))
+    @lenient
+    @given(REQUESTS, SIZES, st.integers(1, 30))
     def test_live_as_simulated(self, requests: list[int], sizes: list[int], capacity: int) -> None:
         """A live store's decider fetches what the untimed engine misses, keeps to its capacity, and does so again."""
         trace, objects, known = _trace(requests, sizes)
@@ -74,7 +68,7 @@ class EvictionConformance(PolicyConformance):
 def _order(suite: EvictionConformance, told: Sequence[npt.NDArray[np.int64]]) -> list[int]:
     """In which order all chunks go, after hits that are told in so many pieces."""
     table = suite.table()
-    for chunk in range(_OBJECTS):
+    for chunk in range(OBJECTS):
         table.admit(chunk)
     functions = table.functions
     if isinstance(functions, InBulk):
