@@ -25,7 +25,7 @@ PAGES_ONLY = {
     "2q": "with sizes it bounds the main list by itself though the cache has room; in the paper nothing does",
     "arc": "its target moves by single bytes; the paper's moves by pages, so ours by the ghost's bytes",
 }
-# Both draw, and not the same: who goes, who is looked at, or an evicted object's place among equals; how far apart that is.
+# Both draw, and not the same: who goes, who is looked at, or an evicted object's place among equals. How much that is.
 DRAWN = {"hyperbolic": 0.03, "lhd": 0.03, "belady-size": 0.03, "lecar": 0.03, "random": 0.05}
 
 # Those of libcachesim's that learn, and of which the documentation of `workbench.policy` says why they are not here.
