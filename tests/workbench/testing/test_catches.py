@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from storage.errors import ConfigError
+from storage.errors import ConfigError, IntegrityError
 from storage.plan import Ahead, Amplify, Batches, Layout
 from tests.workbench.policy._classes import Oldest
 from workbench import policy
@@ -28,7 +28,7 @@ from workbench.testing import (
 )
 
 I64 = npt.NDArray[np.int64]
-CAUGHT = (AssertionError, ConfigError, IndexError, ExceptionGroup)
+CAUGHT = (AssertionError, ConfigError, IndexError, IntegrityError, ExceptionGroup)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def answering(on_read: Any, words: int = 1) -> PrefetchPolicy:
 
 
 def past_the_end(ints: Any, floats: Any, chunk: int, ready: int, out: Any) -> int:
-    """Read-ahead that knows no end."""
-    out[0] = chunk + 1
+    """The chunk behind the last, of which `out` has room for each."""
+    out[0] = len(out)
     return 1
 
 
