@@ -264,7 +264,7 @@ class Fickle(Oldest):
 
 
 class Moody(Oldest):
-    """The oldest goes in one life, the newest in the next."""
+    """The oldest goes in one life, in the next nothing does."""
 
     lives = itertools.count()
 
@@ -274,9 +274,8 @@ class Moody(Oldest):
         self.turned = next(self.lives) % 2
 
     def victim(self, pinned: Any, chunk: int) -> int:
-        """From either end."""
-        free = [held for held in self.chunks if not pinned[held]]
-        return free[-self.turned] if free else -1
+        """The oldest, or none."""
+        return -1 if self.turned else super().victim(pinned, chunk)
 
 
 class Immortal(Oldest):
