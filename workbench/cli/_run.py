@@ -180,7 +180,7 @@ def replay_command(
             Console().print(Group("", _clients(result)))
     else:
         Console().print(view.summarize(result.events(), reads, "predicted"))
-    print(f"at most {result.above_bound:.0%} above what any prefetch could reach")
+    print(f"\nat most {100 * result.above_bound:.0f} % above what any prefetch could reach")
 
 
 def _untimed(trace: Path, kind: str | None, eviction: str, cache_size: int | Share | None, as_json: bool) -> None:

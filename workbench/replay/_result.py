@@ -219,7 +219,7 @@ class Result:
         return (
             f"Result({totals['time_to_last_read_ns'] / 1e9:.3f} s to last read, {totals['requests']:,} requests, "
             f"{totals['bytes_received'] / 1e6:.1f} MB, hit ratio {totals['hit_ratio']:.3f}; "
-            f"at most {self.above_bound:.0%} above what any prefetch could reach)"
+            f"at most {100 * self.above_bound:.0f} % above what any prefetch could reach)"
         )
 
     def _repr_html_(self) -> str:

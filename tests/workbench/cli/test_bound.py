@@ -49,7 +49,7 @@ def test_time(trace: Path, image_dir: Path) -> None:
         assert replayed["time_to_last_read_ns"] / least - 1 == pytest.approx(replayed["above_bound"])
         assert replayed["above_bound"] >= 0
     words = run("replay", *on).output.splitlines()
-    assert words[-1].startswith("at most ") and words[-1].endswith("% above what any prefetch could reach")
+    assert words[-1].startswith("at most ") and words[-1].endswith(" % above what any prefetch could reach")
 
 
 def test_clients(trace: Path, image_dir: Path) -> None:
