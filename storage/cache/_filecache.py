@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.backend import BlobReader, prefetching
-from storage.cache._at_once import read_at_once
+from storage.cache._at_once import NOTES, read_at_once
 from storage.cache._cursor import Cursor, Nowhere
 from storage.cache._dedup import Deduplicator
 from storage.cache._execute import Executor
@@ -28,7 +28,6 @@ from storage.cache._flights import forget_flights, land, share_flights
 from storage.cache._index import ChunkIndex
 from storage.cache._kind import CacheKind
 from storage.cache._log import Log
-from storage.cache._noted import NOTES, read_noted
 from storage.cache._prefetch import Prefetcher
 from storage.cache.folder import FolderLock, begin_form, check_form
 from storage.cache.stores import BlobFile, Source, open_blob_file
@@ -196,12 +195,9 @@ class FileCache:
         self.counted = CacheMetrics()
         self._read_at_once, self._whole_at_once = self.counted.read_at_once, self.counted.whole_at_once
         self._reads = itertools.count()
-        logged = self._reads.__next__, self.log
-        if self._evicts:
-            self.read_at_once, self._stop_at_once = read_noted(self.decider, self._fds, self._tell, *logged)
-        else:
-            places = self._status, self._blob, self._offset, self._fds
-            self.read_at_once, self._stop_at_once = read_at_once(*places, self._read_at_once, *logged)
+        self.read_at_once, self._stop_at_once = read_at_once(
+            self.decider, self._fds, self._tell, self._reads.__next__, self.log
+        )
         if self._checked or prefetch_bandwidth:
             self._stop_at_once()
         self.fetcher = Fetcher(self, decoder, readers)

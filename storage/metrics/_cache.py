@@ -32,7 +32,7 @@ class CacheMetrics:
     """Counters of one cache, by upstream's names.
 
     All are counted under the cache's lock, but for reads that are served at once, of one range or of one whole chunk:
-    `read_at_once`, `whole_at_once`. Where chunks are evicted, the former are counted by being noted for the policy.
+    `read_at_once`, `whole_at_once`. Those of a single chunk are counted by being noted for the policy.
 
     Attributes
     ----------
