@@ -41,7 +41,7 @@ class Prefetcher:
     Parameters
     ----------
     workers
-        How many threads there are at most.
+        How many threads there are at most; with none, wishes are dropped.
     bandwidth
         Bytes a second, 0 for no limit; see `storage.plan.new_budget`.
     """
@@ -99,7 +99,7 @@ class Prefetcher:
 
     def hear(self, segments: Segments) -> None:
         """A user reads, who holds the lock: queue what the policy suggests, and see that workers are there."""
-        if self._suggested is not None and self._is_wanted() and self._suggested.hear(segments):
+        if self._suggested is not None and self._limit and self._is_wanted() and self._suggested.hear(segments):
             idle = self._limit - self._busy - len(self._taken) - len(self._queue)
             self._taken += [rows for _ in range(idle) if (rows := self._suggested.take())]
             self._wake(len(self._taken))
@@ -111,7 +111,7 @@ class Prefetcher:
 
     def _put(self, jobs: Sequence[Job]) -> None:
         with self._cache.changed:
-            if self._is_wanted():
+            if self._limit and self._is_wanted():
                 self._queue.extend(jobs)
                 self._wake(len(self._queue))
 

@@ -78,6 +78,17 @@ def test_passes_over_what_is_there(noise: Made, tmp_path: Path) -> None:
     cache.close()
 
 
+def test_with_nobody_to_do_it(noise: Made, tmp_path: Path) -> None:
+    """Without workers wishes are dropped, and nobody waits for them."""
+    cache = open_cache(noise, tmp_path, prefetch_workers=0)
+    cache.prefetch([0, 1])
+    cache.prefetch_streams()
+    cache.drain()
+    assert ready_rows(cache) == []
+    assert_at_rest(cache)
+    cache.close()
+
+
 def hold_at(row: int, held: threading.Event, go_on: threading.Event) -> Callable[[str, int, int], None]:
     """What holds a request up that begins with a chunk of `noise`."""
 
