@@ -110,4 +110,4 @@ def test_fleet(trace: Path, image_dir: Path) -> None:
     command = ["replay", str(trace), "--image", str(image_dir), "--any-image", "--clients", "3"]
     done = CliRunner().invoke(group, command)
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.output.splitlines()[-4:-1]] == ["0", "1", "2"]
+    assert [line.split()[0] for line in done.output.splitlines()[-5:-2]] == ["0", "1", "2"]
