@@ -67,11 +67,12 @@ def calm() -> Iterator[None]:
 def test_live_is_as_replayed(image: Path, kind: str, config: str, how: str) -> None:
     """Decisions of one reader on a cache are the same to the last row; totals, time and what it went on within 5 %.
 
-    Of two, so that a machine that did something else meanwhile gets another chance.
+    Of three, so that a machine that did something else meanwhile gets another chance.
     """
-    found = cell(image, kind, config, runs=1, how=how)
-    if not holds(kind, config, found, how=how):
-        found = cell(image, kind, config, runs=5, how=how)
+    for runs in (1, 5, 5):
+        found = cell(image, kind, config, runs=runs, how=how)
+        if holds(kind, config, found, how=how):
+            break
     assert holds(kind, config, found, how=how), f"{found.worst} is off; identical: {found.identical}\n{found}"
 
 
