@@ -184,7 +184,6 @@ class FileCache:
         self.chunk_counts = [int(count) for count in blobs.chunk_count]
         self._status = self.decider.state.status
         self._blob = self.decider.layout.blob
-        self._offset = self.decider.layout.offset
         # What is ready can be copied without a look at the decider: it stays so, and is what it should be.
         self._checked = kind.validate or not all(file.is_plain for file in self.files)
         self._evicts = self.decider.policy is not keep_all

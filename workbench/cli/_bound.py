@@ -15,8 +15,8 @@ from workbench.cli._main import example, group
 from workbench.cli._options import Blobs, blobs_option
 from workbench.cli._settings import clients_option, link_option, loop_option
 from workbench.cli._types import CACHE_SIZE, Share, bytes_of
-from workbench.cli._workload import laid, with_cpu
-from workbench.replay import Settings, fleet
+from workbench.cli._workload import laid, on_machines, with_cpu
+from workbench.replay import Settings
 from workbench.replay import lower_bound as least_time
 from workbench.simulate import lower_bound as fewest_misses
 from workbench.trace.formats import FORMATS, object_trace
@@ -76,7 +76,7 @@ def _of_time(
     trace: Path, image: Path, blobs: Blobs, any_image: bool, clients: int, settings: Settings
 ) -> dict[str, Any]:
     _, _, workload = laid(trace, image, blobs, any_image)
-    workload = fleet([workload] * clients) if clients > 1 else workload
+    workload = on_machines(workload, clients)
     by_program = least_time(workload, with_cpu(settings, trace))
     return {"least_time_to_last_read_ns": int(by_program.sum()), "by_program_ns": by_program.tolist()}
 

@@ -28,9 +28,9 @@ from workbench.cli._settings import (
     watermarks_of,
 )
 from workbench.cli._types import Share, bytes_of
-from workbench.cli._workload import laid, with_cpu
+from workbench.cli._workload import laid, on_machines, with_cpu
 from workbench.demo import demo
-from workbench.replay import Result, Settings, fleet, replay
+from workbench.replay import Result, Settings, replay
 from workbench.simulate import simulate
 from workbench.trace import PROGRAMS, record, write_table
 from workbench.trace.formats import FORMATS, object_trace
@@ -166,7 +166,7 @@ def replay_command(
     capacity = None if cache_size is None else bytes_of(cache_size, workload.touched_bytes)
     marks = watermarks_of(low, high, capacity)
     settings = Settings(amplify_io=amplify, capacity=capacity, eviction=eviction, watermarks=marks, **circumstances)
-    workload = fleet([workload] * clients) if clients > 1 else workload
+    workload = on_machines(workload, clients)
     # Who summarises events counts each of them, in the order in which one client had them.
     summarised = clients == 1 and settings.loop == "closed" and settings.warm_up == 0
     result = replay(workload, opened, with_cpu(settings, trace), record=summarised and not as_json)

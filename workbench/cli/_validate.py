@@ -21,8 +21,8 @@ from workbench.cli._main import example, group
 from workbench.cli._options import meter
 from workbench.cli._settings import amplify_option, clients_option, guarded, loop_option, settings_options
 from workbench.cli._types import SIZE, Share, bytes_of
-from workbench.cli._workload import laid
-from workbench.replay import PREFETCH, Settings, Validation, fleet, validate
+from workbench.cli._workload import laid, on_machines
+from workbench.replay import PREFETCH, Settings, Validation, validate
 
 __all__: list[str] = []
 
@@ -77,7 +77,7 @@ def validate_command(
     ours = ours if link is None else replace(ours, link=link)
     other = ours if fit_amplify is None else replace(ours, amplify_io=fit_amplify)
     backend = _backend(image, config, link)
-    workload = fleet([workload] * clients) if clients > 1 else workload
+    workload = on_machines(workload, clients)
     found = validate(image, workload, ours, backend=backend, fitted_on=other, runs=runs)
     if as_json:
         print(json.dumps(_as_dict(found)))

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 
 from storage.image import Image, open_image
 from workbench.cli._options import Blobs
-from workbench.replay import Settings, Workload, calibrate
+from workbench.replay import Settings, Workload, calibrate, fleet
 from workbench.trace import check_image, read_reads
 
-__all__ = ["laid", "with_cpu"]
+__all__ = ["laid", "on_machines", "with_cpu"]
 
 
 def laid(trace: Path, image: Path, blobs: Blobs = None, any_image: bool = False) -> tuple[pa.Table, Image, Workload]:
@@ -28,6 +28,11 @@ def laid(trace: Path, image: Path, blobs: Blobs = None, any_image: bool = False)
     if not any_image:
         check_image(reads, opened.bootstrap_digest, trace)
     return reads, opened, Workload.from_reads(reads, opened)
+
+
+def on_machines(workload: Workload, clients: int) -> Workload:
+    """The same on so many machines at once."""
+    return fleet([workload] * clients) if clients > 1 else workload
 
 
 def with_cpu(settings: Settings, trace: Path) -> Settings:
